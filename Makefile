@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0
+# kvmtaint: see README.md. `make help` lists what can be made.
+
+OUT      := .output
+PREFIX   ?= /usr/local
+CLANG    ?= clang
+BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+LIBS     := -lbpf -ljson-c -lseccomp -lelf -lz
+
+CFLAGS   ?= -O2 -g
+CFLAGS   += -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	    -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter
+CPPFLAGS += -I. -I$(OUT) -MMD -MP
+BPF_CFLAGS := -O2 -g -std=gnu11 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
+	    -Wno-unused-function -Wno-unused-parameter -I. -I/usr/include/$(shell uname -m)-linux-gnu
+
+ifeq ($(V),1)
+Q :=
+else
+Q := @
+MAKEFLAGS += --no-print-directory
+endif
+say = @printf '  %-8s %s\n' '$(1)' '$(2)'
+
+USER_SRC := $(wildcard user/*.c)
+USER_OBJ := $(USER_SRC:%.c=$(OUT)/%.o)
+LIB_OBJ  := $(filter-out $(OUT)/user/main.o,$(USER_OBJ))
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
+UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
+
+.PHONY: all demo check unit races test-setup install clean help deps format
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(OUT)/.deps ## build kvmtaint (installs what is missing first)
+	$(Q)$(MAKE) -j$$(nproc) $(OUT)/kvmtaint
+
+$(OUT)/.deps: scripts/deps
+	$(Q)mkdir -p $(OUT)
+	$(Q)scripts/deps build
+	$(Q)touch $@
+
+$(OUT)/kvmtaint: $(USER_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/user/%.o: user/%.c | $(SKELS)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(OUT)/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(OUT)/$*.bpf.d -MT $@ -c -o $(OUT)/$*.tmp.o $<
+	$(Q)$(BPFTOOL) gen object $@ $(OUT)/$*.tmp.o
+
+$(OUT)/%.skel.h: $(OUT)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*) > $@
+
+$(OUT)/tests/%: tests/unit/%.c $(LIB_OBJ)
+	$(call say,TEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LIB_OBJ) -lcmocka $(LIBS)
+
+deps: $(OUT)/.deps ## install what the build needs (Debian packages)
+
+demo: all ## a real guest's secret leaves by a real scp, and is seen
+	$(Q)scripts/demo
+
+test-setup: all
+	$(Q)scripts/deps check lab
+	$(Q)scripts/ram-image 5.10 6.1 6.12 6.18 7
+	$(Q)$(MAKE) -j$$(nproc) $(UNIT_BIN)
+
+unit: test-setup ## unit tests alone
+	$(Q)tests/run unit
+
+check: test-setup ## every test; ends with "N passed, N failed, N skipped"
+	$(Q)tests/run
+
+races: test-setup ## a million races natively on a pipe and on a UNIX socket
+	$(Q)KT_RACE_ROUNDS=1000000 tests/suites/40-races native
+
+install: all ## install to PREFIX (default /usr/local)
+	install -D -m 755 $(OUT)/kvmtaint $(DESTDIR)$(PREFIX)/sbin/kvmtaint
+	install -D -m 644 user/record.schema.json $(DESTDIR)$(PREFIX)/share/kvmtaint/record.schema.json
+
+format: ## rewrite the C sources with clang-format
+	$(Q)clang-format -i $(wildcard bpf/*.[ch] user/*.[ch] tests/*/*.[ch])
+
+clean: ## remove what was built (the lab's cache stays: .cache/)
+	rm -rf $(OUT)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+-include $(USER_OBJ:.o=.d) $(wildcard $(OUT)/*.bpf.d) $(wildcard $(OUT)/tests/*.d)
