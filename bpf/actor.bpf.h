@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Who acts: the guest thread on the vCPU, and the process that it belongs to. */
+#ifndef KVMTAINT_ACTOR_BPF_H
+#define KVMTAINT_ACTOR_BPF_H
+
+#include "guest.bpf.h"
+
+/* include/linux/sched.h, unchanged from 5.10 to 7.x */
+#define PF_IO_WORKER	0x00000010
+#define PF_KTHREAD	0x00200000
+
+/* struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h): fixed by the ABI. */
+#define PT_REGS_ORIG_AX	(15 * 8)
+#define PT_REGS_CS	(17 * 8)
+#define PT_REGS_SS	(20 * 8)
+#define USER_CS		0x33
+#define USER32_CS	0x23
+#define USER_DS		0x2b
+#define FRED_PADDING	16	/* TOP_OF_KERNEL_STACK_PADDING with CONFIG_X86_FRED */
+
+static __always_inline u64 actor_task(struct event *e)
+{
+	if (!e->task)
+		e->task = g64(e, e->percpu_base + guest.sym_current_task);
+	return e->task;
+}
+
+static __always_inline u64 actor_signal(struct event *e)
+{
+	if (!e->signal) {
+		e->signal = g64(e, actor_task(e) + guest.task_signal);
+		e->task_flags = g32(e, e->task + guest.task_flags);
+	}
+	return e->signal;
+}
+
+static __always_inline u64 actor_mm(struct event *e)
+{
+	if (!e->mm)
+		e->mm = g64(e, actor_task(e) + guest.task_mm);
+	return e->mm;
+}
+
+/*
+ * A kernel thread is no process: it works for whoever asked it to, and would
+ * hand one process's labels to the next. io_uring's workers are threads of
+ * their process and carry PF_IO_WORKER instead.
+ */
+static __always_inline bool actor_is_kthread(struct event *e)
+{
+	actor_signal(e);
+	return e->task_flags & PF_KTHREAD;
+}
+
+/* Labels of the process with this signal_struct; *cause: of its last growth. */
+static __always_inline u64 process_labels(u64 signal, u64 *cause)
+{
+	struct kt_object_key key = { .gva = signal };
+	struct kt_process *process = bpf_map_lookup_elem(&processes, &key);
+
+	if (!process)
+		return 0;
+	*cause = process->managed.cause;
+	return process->managed.labels;
+}
+
+/*
+ * Labels of the process that acts, and e->cause. Processes that share an
+ * address space (vfork, CLONE_VM) share labels until one of them execs.
+ */
+__noinline u64 actor_labels(struct event *e)
+{
+	struct kt_object_key key = {};
+	struct kt_managed *shared;
+	u64 labels, cause = 0;
+
+	if (!e)
+		return 0;
+	labels = process_labels(actor_signal(e), &cause);
+	if (shared_mm_count) {
+		key.gva = actor_mm(e);
+		shared = bpf_map_lookup_elem(&shared_mms, &key);
+		if (shared && (shared->labels & ~labels)) {
+			cause = shared->cause;
+			labels |= shared->labels;
+		}
+	}
+	if (!labels || actor_is_kthread(e))
+		return 0;
+	e->cause = cause;
+	return labels;
+}
+
+/*
+ * The guest address of a thread's saved user registers, which are at the top
+ * of its kernel stack; 0 when it has none (a kernel thread or an io_uring worker).
+ */
+__noinline u64 user_regs(struct event *e, u64 task)
+{
+	u64 regs;
+
+	if (!e)
+		return 0;
+	regs = g64(e, task + guest.task_stack) + guest.kernel_stack_size - guest.pt_regs_size;
+	if (g64(e, regs + PT_REGS_SS) == USER_DS)
+		return regs;
+	regs -= FRED_PADDING;
+	if ((g64(e, regs + PT_REGS_SS) & 0xffff) == USER_DS)
+		return regs;
+	return 0;
+}
+
+#endif

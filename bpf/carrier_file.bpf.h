@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Regular files, and the hooks that every kind of file passes.
+ *
+ * A file is (device, inode number, generation): names may come and go. It is
+ * judged by the policy when the guest first touches it; a clean verdict is
+ * cached until a rename, link or mount may have changed what it is called.
+ */
+#ifndef KVMTAINT_CARRIER_FILE_BPF_H
+#define KVMTAINT_CARRIER_FILE_BPF_H
+
+#include "carrier.bpf.h"
+
+/* include/uapi/linux/stat.h, include/linux/fs.h */
+#define S_IFMT		0170000
+#define S_IFSOCK	0140000
+#define S_IFREG		0100000
+#define S_IFDIR		0040000
+#define S_IFIFO		0010000
+#define MAY_WRITE	0x02
+#define MAY_READ	0x04
+#define MAY_APPEND	0x08
+#define PROT_READ	0x1
+#define PROT_WRITE	0x2
+#define PROT_EXEC	0x4
+#define MAP_TYPE	0x0f
+#define MAP_SHARED	0x01
+#define MAP_SHARED_VALIDATE 0x03
+
+#define ALIASES_MAX	64	/* names of one inode in the guest's dentry cache */
+#define JUDGE_GRACE_NS	2000000000ULL	/* a rename takes effect within this time after its hook */
+
+/*
+ * File systems whose "regular files" are views of kernel state, not storage: a
+ * managed process that writes one and a clean one that reads it share nothing.
+ * Since 6.16 anonymous inodes call themselves regular too (commit cfd86ef7e8e7).
+ * include/uapi/linux/magic.h
+ */
+static __always_inline bool fs_is_storage(u64 magic)
+{
+	switch (magic) {
+	case 0x00009fa0:	/* proc */
+	case 0x62656572:	/* sysfs */
+	case 0x0027e0eb:	/* cgroup */
+	case 0x63677270:	/* cgroup2 */
+	case 0x64626720:	/* debugfs */
+	case 0x74726163:	/* tracefs */
+	case 0x73636673:	/* securityfs */
+	case 0xf97cff8c:	/* selinuxfs */
+	case 0x43415d53:	/* smackfs */
+	case 0xcafe4a11:	/* bpf */
+	case 0x62656570:	/* configfs */
+	case 0x42494e4d:	/* binfmt_misc */
+	case 0xde5e81e4:	/* efivarfs */
+	case 0x6165676c:	/* pstore */
+	case 0x19800202:	/* mqueue */
+	case 0x09041934:	/* anonymous inodes */
+	case 0x6e736673:	/* nsfs */
+	case 0x50494446:	/* pidfs */
+		return false;
+	}
+	return true;
+}
+
+/* The regular file of an inode becomes the carrier at hand; false: not one. */
+static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
+{
+	u64 sb = g64(e, inode + guest.inode_sb);
+
+	if (!fs_is_storage(g64(e, sb + guest.sb_magic)))
+		return false;
+	e->carrier_kind = KT_KIND_FILE;
+	e->carrier = inode;
+	e->key.ino = g64(e, inode + guest.inode_ino);
+	e->key.dev = g32(e, sb + guest.sb_dev);
+	e->key.generation = g32(e, inode + guest.inode_generation);
+	return !e->failed;
+}
+
+/* Judges one more name of an inode that has several. */
+static long alias_step(u32 step, struct event **at_hand)
+{
+	struct event *e = *at_hand;
+	u64 dentry;
+
+	if (!e->walk_node || e->failed)
+		return 1;
+	dentry = e->walk_node - guest.dentry_alias;
+	path_build(e, 0, dentry);
+	e->labels |= path_labels(e);
+	e->walk_node = g64(e, e->walk_node);
+	return 0;
+}
+
+/*
+ * First touch: what the policy says of the file at hand. A file with several
+ * links is judged by all its names that the guest's dentry cache holds, every
+ * time, because the next name may be looked up later.
+ */
+__noinline u64 file_judge(struct event *e)
+{
+	struct kt_file_key key;
+	u64 labels, now;
+	u32 epoch;
+
+	if (!e || !dfa_loaded)
+		return 0;
+	key = e->key;
+	epoch = policy_epoch;
+	now = bpf_ktime_get_ns();
+	count(KT_COUNT_JUDGED);
+	labels = path_judge(e, g64(e, e->file + guest.file_path_mnt),
+			    g64(e, e->file + guest.file_path_dentry));
+	if (g32(e, e->carrier + guest.inode_nlink) > 1) {
+		e->labels = labels;
+		e->walk_node = g64(e, e->carrier + guest.inode_dentry);
+		if (walk(e, ALIASES_MAX, alias_step) >= ALIASES_MAX)
+			event_fail(e, KT_LOST_WALK_BOUND, e->carrier);
+		return e->labels;
+	}
+	if (!labels && !e->failed && now >= judge_again_until)
+		bpf_map_update_elem(&judged, &key, &epoch, BPF_ANY);
+	return labels;
+}
+
+/* The policy's labels join the file at hand, if it was not judged before. */
+static __always_inline void file_first_touch(struct event *e)
+{
+	struct kt_file_key key = e->key;
+	struct kt_file *managed;
+	u32 *epoch;
+	u64 labels;
+
+	managed = bpf_map_lookup_elem(&files, &key);
+	if (managed && managed->judged_epoch == policy_epoch)
+		return;
+	if (!managed) {
+		epoch = bpf_map_lookup_elem(&judged, &key);
+		if (epoch && *epoch == policy_epoch)
+			return;
+	}
+	labels = file_judge(e);
+	e->cause = 0;
+	e->flow = KT_FLOW_POLICY;
+	if (labels)
+		carrier_join(e, labels, 0);
+	managed = bpf_map_lookup_elem(&files, &key);
+	if (managed && !e->failed)
+		managed->judged_epoch = policy_epoch;
+}
+
+/* The open file becomes the carrier at hand; false: it is no carrier. */
+__noinline int carrier_is_file(struct event *e, u64 file)
+{
+	u64 inode;
+	u32 kind;
+
+	if (!e)
+		return 0;
+	inode = g64(e, file + guest.file_inode);
+	kind = g16(e, inode + guest.inode_mode) & S_IFMT;
+	e->file = file;
+	switch (kind) {
+	case S_IFREG:
+		if (!carrier_is_inode(e, inode))
+			return 0;
+		file_first_touch(e);
+		return S_IFREG;
+	case S_IFIFO:
+		carrier_is_pipe(e, g64(e, file + guest.file_private_data),
+				g64(e, inode + guest.inode_ino));
+		return S_IFIFO;
+	case S_IFSOCK:
+		carrier_is_socket(e, g64(e, g64(e, file + guest.file_private_data) +
+					    guest.socket_sk));
+		return S_IFSOCK;
+	}
+	return 0;
+}
+
+/* Handlers of hooks that see an open file, and flows between two of them. */
+static __always_inline void file_is_read(struct event *e, u64 file)
+{
+	if (carrier_is_file(e, file))
+		read_from(e, e->carrier_kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ);
+}
+
+/* A socket's send has a hook of its own, which knows where it goes. */
+static __always_inline void file_is_written(struct event *e, u64 file)
+{
+	u32 kind = carrier_is_file(e, file);
+
+	if (kind && kind != S_IFSOCK)
+		write_to(e, KT_FLOW_WRITE);
+}
+
+/* security_file_permission(file, mask) */
+static __always_inline void on_file_permission(struct event *e)
+{
+	u32 mask = e->args[1];
+
+	if (mask & MAY_READ)
+		file_is_read(e, e->args[0]);
+	if (mask & (MAY_WRITE | MAY_APPEND))
+		file_is_written(e, e->args[0]);
+}
+
+/*
+ * security_mmap_file(file, prot, flags): what is mapped readable is read, what
+ * a managed process maps shared and writable is written.
+ */
+static __always_inline void on_mmap_file(struct event *e)
+{
+	u32 prot = e->args[1], type = e->args[2] & MAP_TYPE;
+
+	if (!e->args[0] || carrier_is_file(e, e->args[0]) != S_IFREG)
+		return;
+	if (prot & (PROT_READ | PROT_EXEC))
+		read_from(e, KT_FLOW_MMAP);
+	if ((prot & PROT_WRITE) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE))
+		write_to(e, KT_FLOW_MMAP);
+}
+
+/* do_splice(in, off_in, out, off_out, len, flags) */
+static __always_inline void on_splice(struct event *e)
+{
+	file_is_read(e, e->args[0]);
+	file_is_written(e, e->args[2]);
+}
+
+/* do_tee(in, out, len, flags) */
+static __always_inline void on_tee(struct event *e)
+{
+	file_is_read(e, e->args[0]);
+	file_is_written(e, e->args[1]);
+}
+
+/* splice_file_to_pipe(in, pipe, offset, len, flags) */
+static __always_inline void on_splice_file_to_pipe(struct event *e)
+{
+	file_is_read(e, e->args[0]);
+	carrier_is_pipe(e, e->args[1], 0);
+	write_to(e, KT_FLOW_SPLICE);
+}
+
+/* Names are about to change: verdicts that depend on them are void. */
+static __always_inline void names_change(struct event *e, u64 dentry)
+{
+	u64 inode = g64(e, dentry + guest.dentry_inode);
+	struct kt_file *managed;
+
+	judge_again_until = bpf_ktime_get_ns() + JUDGE_GRACE_NS;
+	if (!inode)
+		return;
+	if ((g16(e, inode + guest.inode_mode) & S_IFMT) == S_IFDIR) {
+		__sync_fetch_and_add(&policy_epoch, 1);
+		return;
+	}
+	if (!carrier_is_inode(e, inode))
+		return;
+	bpf_map_delete_elem(&judged, &e->key);
+	managed = bpf_map_lookup_elem(&files, &e->key);
+	if (managed)
+		managed->judged_epoch = 0;
+}
+
+/* security_inode_rename(old_dir, old_dentry, new_dir, new_dentry) */
+static __always_inline void on_inode_rename(struct event *e)
+{
+	names_change(e, e->args[1]);
+}
+
+/* security_inode_link(old_dentry, dir, new_dentry) */
+static __always_inline void on_inode_link(struct event *e)
+{
+	names_change(e, e->args[0]);
+}
+
+/* security_sb_mount(), security_move_mount(): any path may now lead elsewhere. */
+static __always_inline void on_sb_mount(struct event *e)
+{
+	judge_again_until = bpf_ktime_get_ns() + JUDGE_GRACE_NS;
+	__sync_fetch_and_add(&policy_epoch, 1);
+}
+
+#define on_move_mount on_sb_mount
+
+/*
+ * d_delete(dentry), after an unlink that succeeded: with no link and no user
+ * left the file is gone. One that is still open stays: it may yet be read.
+ */
+static __always_inline void on_dentry_delete(struct event *e)
+{
+	u64 dentry = e->args[0], inode = g64(e, dentry + guest.dentry_inode);
+	struct kt_file *managed;
+
+	if (!inode || g32(e, inode + guest.inode_nlink) ||
+	    g32(e, dentry + guest.dentry_lockref_count) != 1 || !carrier_is_inode(e, inode))
+		return;
+	managed = bpf_map_lookup_elem(&files, &e->key);
+	if (!managed)
+		return;
+	e->file = 0;
+	record_begin(e, KT_RECORD_GONE);
+	record_actor(e);
+	e->record.target.kind = KT_KIND_FILE;
+	e->record.target.gva = inode;
+	e->record.target.dev = e->key.dev;
+	e->record.target.ino = e->key.ino;
+	e->record.target.generation = e->key.generation;
+	e->record.labels = managed->managed.labels;
+	e->record.previous = managed->managed.cause;
+	path_build(e, 0, dentry);
+	record_path(e);
+	if (comes_again(e))
+		return;
+	bpf_map_delete_elem(&files, &e->key);
+	record_emit(e);
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sockets, as far as all families are alike, and UNIX domain sockets: the
+ * receiver of a stream or sequenced-packet socket is its peer; that of a
+ * datagram is what security_unix_may_send is asked about.
+ */
+#ifndef KVMTAINT_CARRIER_UNIX_BPF_H
+#define KVMTAINT_CARRIER_UNIX_BPF_H
+
+#include "carrier_inet.bpf.h"
+
+#define AF_UNIX		1
+#define AF_PACKET	17
+#define AF_VSOCK	40
+#define SOCK_DGRAM	2
+#define NR_CONNECT	42	/* x86-64 */
+
+static __always_inline void unix_send(struct event *e, u64 sk)
+{
+	u64 peer;
+
+	if (g16(e, sk + guest.sk_type) == SOCK_DGRAM)
+		return;
+	peer = g64(e, sk + guest.unix_peer);
+	if (!peer)
+		return;
+	carrier_is_socket(e, peer);
+	write_to(e, KT_FLOW_SEND);
+}
+
+/* A managed process sends: where does it go? */
+static __always_inline void socket_is_sent_to(struct event *e, u64 sk, u64 msg, u64 size)
+{
+	u16 family;
+
+	if (!actor_labels(e))
+		return;
+	family = g16(e, sk + guest.skc_family);
+	e->flow = KT_FLOW_SEND;
+	if (family == AF_UNIX)
+		unix_send(e, sk);
+	else if (family == AF_INET || family == AF_INET6)
+		inet_send(e, sk, msg, size);
+	else if (family == AF_PACKET || family == AF_VSOCK)
+		leak(e, sk, KT_LEAK_REMOTE, size);
+}
+
+/* security_socket_sendmsg(sock, msg, size) */
+static __always_inline void on_socket_sendmsg(struct event *e)
+{
+	if (actor_labels(e))
+		socket_is_sent_to(e, g64(e, e->args[0] + guest.socket_sk), e->args[1], e->args[2]);
+}
+
+/* sock_sendpage(file, page, offset, size, ...), up to 6.4 */
+static __always_inline void on_sock_sendpage(struct event *e)
+{
+	if (actor_labels(e))
+		socket_is_sent_to(e, g64(e, g64(e, e->args[0] + guest.file_private_data) +
+					    guest.socket_sk), 0, e->args[3]);
+}
+
+/* security_socket_recvmsg(sock, msg, size, flags) */
+static __always_inline void on_socket_recvmsg(struct event *e)
+{
+	carrier_is_socket(e, g64(e, e->args[0] + guest.socket_sk));
+	read_from(e, KT_FLOW_RECEIVE);
+}
+
+/* security_unix_may_send(sock, other): for each datagram, and when connect() asks. */
+static __always_inline void on_unix_may_send(struct event *e)
+{
+	u64 regs;
+
+	if (!actor_labels(e))
+		return;
+	regs = e->task_flags & PF_IO_WORKER ? 0 : user_regs(e, e->task);
+	if (regs && g16(e, regs + PT_REGS_CS) == USER_CS &&
+	    g64(e, regs + PT_REGS_ORIG_AX) == NR_CONNECT)
+		return;
+	carrier_is_socket(e, g64(e, e->args[1] + guest.socket_sk));
+	write_to(e, KT_FLOW_SEND);
+}
+
+/* security_sk_free(sk) */
+static __always_inline void on_sk_free(struct event *e)
+{
+	struct kt_object_key key = { .gva = e->args[0] };
+	struct kt_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+
+	bpf_map_delete_elem(&routes, &key);
+	if (!socket)
+		return;
+	record_begin(e, KT_RECORD_GONE);
+	describe_socket(e, &e->record.target, key.gva);
+	if (comes_again(e))
+		return;
+	e->record.target.ino = socket->ino;
+	e->record.labels = socket->managed.labels;
+	e->record.previous = socket->managed.cause;
+	bpf_map_delete_elem(&sockets, &key);
+	record_emit(e);
+}
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Guest memory: guest virtual -> guest physical -> host virtual -> bytes.
+ *
+ * Two roads lead to a page. The first is the VMM's own mapping, read with
+ * bpf_probe_read_user(). It fails where the host marked the page for NUMA
+ * balancing, or where the guest's PKRU is loaded and denies key 0. The second
+ * walks the VMM's page tables to the host's direct map and asks no permission
+ * of either. When both fail the page is not there, and the slow path runs the
+ * event again once user space has brought it in.
+ */
+#ifndef KVMTAINT_GUEST_BPF_H
+#define KVMTAINT_GUEST_BPF_H
+
+#include "state.bpf.h"
+
+#define PAGE_SHIFT	12
+#define PAGE_SIZE	(1ULL << PAGE_SHIFT)
+#define PTE_PFN		0x000ffffffffff000ULL
+#define PTE_PRESENT	(1ULL << 0)
+#define PTE_HUGE	(1ULL << 7)
+#define PTE_PROTNONE	(1ULL << 8)
+#define MEMSLOT_INVALID	(1UL << 16)	/* KVM_MEMSLOT_INVALID: on its way out */
+
+/* --- memslots ------------------------------------------------------------ */
+
+/* One step of an in-order walk over kvm_memslots.gfn_tree into the snapshot. */
+static long slot_walk_step(u32 step, struct event **at_hand)
+{
+	struct event *e = *at_hand;
+	struct rb_node *node = e->slot_node;
+	struct kvm_memory_slot *from;
+	struct kt_memory *to;
+	u32 zero = 0, at;
+
+	if (node) {
+		e->slot_stack[bounded(e->slot_depth, SLOT_STACK - 1)] = node;
+		if (++e->slot_depth > SLOT_STACK)
+			return 1;
+		e->slot_node = BPF_CORE_READ(node, rb_left);
+		return 0;
+	}
+	if (!e->slot_depth)
+		return 1;
+	e->slot_depth--;
+	node = e->slot_stack[bounded(e->slot_depth, SLOT_STACK - 1)];
+	e->slot_node = BPF_CORE_READ(node, rb_right);
+	from = (void *)node - e->slot_offset;
+	if (BPF_CORE_READ(from, flags) & MEMSLOT_INVALID)
+		return 0;
+	to = bpf_map_lookup_elem(&memory, &zero);
+	if (!to)
+		return 1;
+	at = to->count;
+	if (at >= KT_SLOTS_MAX) {
+		to->overflow = 1;
+		return 1;
+	}
+	to->slots[at].gfn = BPF_CORE_READ(from, base_gfn);
+	to->slots[at].npages = BPF_CORE_READ(from, npages);
+	to->slots[at].hva = BPF_CORE_READ(from, userspace_addr);
+	to->count = at + 1;
+	return 0;
+}
+
+/* Takes this CPU's snapshot again when KVM's memslots have changed since. */
+__noinline int memory_refresh(struct event *e)
+{
+	struct kvm *kvm = (void *)vm_address;
+	struct kvm_memslots *slots;
+	struct kt_memory *to;
+	u32 zero = 0, index;
+	u64 generation;
+
+	if (!e || !vm_address)
+		return 0;
+	to = bpf_map_lookup_elem(&memory, &zero);
+	if (!to)
+		return 0;
+	slots = BPF_CORE_READ(kvm, memslots[0]);
+	generation = BPF_CORE_READ(slots, generation);
+	if (to->count && to->generation == generation)
+		return 0;
+	count(KT_COUNT_RESCANS);
+	index = BPF_CORE_READ(slots, node_idx) & 1;
+	to->count = 0;
+	to->overflow = 0;
+	e->slot_offset = bpf_core_field_offset(struct kvm_memory_slot, gfn_node) +
+			 index * bpf_core_type_size(struct rb_node);
+	e->slot_depth = 0;
+	e->slot_node = BPF_CORE_READ(slots, gfn_tree.rb_node);
+	walk(e, 2 * KT_SLOTS_MAX + 2, slot_walk_step);
+	/* KVM was at it while we read: what we have may be torn. */
+	if (BPF_CORE_READ(kvm, memslots[0]) != slots ||
+	    BPF_CORE_READ(slots, generation) != generation) {
+		to->count = 0;
+		event_fail(e, KT_LOST_HOST_MEMORY, 0);
+		return 0;
+	}
+	to->generation = generation;
+	return 0;
+}
+
+/* Host virtual address of a guest physical one; 0: not RAM. */
+__noinline u64 gpa_to_hva(struct event *e, u64 gpa)
+{
+	u64 gfn = gpa >> PAGE_SHIFT;
+	struct kt_memory *from;
+	u32 zero = 0, low = 0, high, middle;
+
+	if (!e)
+		return 0;
+	if (gfn - e->slot.gfn < e->slot.npages)
+		goto found;
+	from = bpf_map_lookup_elem(&memory, &zero);
+	if (!from)
+		return 0;
+	high = from->count;
+	for (int i = 0; i < 11 && low < high; i++) {
+		middle = (low + high) / 2;
+		if (middle >= KT_SLOTS_MAX)
+			return 0;
+		if (gfn < from->slots[middle].gfn) {
+			high = middle;
+		} else if (gfn - from->slots[middle].gfn >= from->slots[middle].npages) {
+			low = middle + 1;
+		} else {
+			e->slot = from->slots[middle];
+			goto found;
+		}
+	}
+	return 0;
+found:
+	return e->slot.hva + ((gfn - e->slot.gfn) << PAGE_SHIFT) + (gpa & (PAGE_SIZE - 1));
+}
+
+/* --- host memory --------------------------------------------------------- */
+
+/*
+ * Where the host's own direct map has the byte at hva of the VMM; 0: the page
+ * is not in memory. A PROT_NONE entry keeps its frame number, inverted against
+ * L1TF since 4.19 (commit 6b28baca9b1f).
+ */
+__noinline u64 host_direct(u64 hva)
+{
+	struct kvm *kvm = (void *)vm_address;
+	u64 table, entry, mask, host_direct_map = 0;
+	u32 shift;
+
+	if (!host_direct_map_symbol || !vm_address ||
+	    bpf_probe_read_kernel(&host_direct_map, 8, (void *)host_direct_map_symbol))
+		return 0;
+	table = (u64)BPF_CORE_READ(kvm, mm, pgd);
+	for (int level = 5; level >= 1; level--) {
+		if (level > (int)host_levels)
+			continue;
+		shift = PAGE_SHIFT + 9 * (level - 1);
+		if (bpf_probe_read_kernel(&entry, sizeof(entry),
+					  (void *)(table + ((hva >> shift) & 511) * 8)))
+			return 0;
+		if (!(entry & PTE_PRESENT)) {
+			if (!(entry & PTE_PROTNONE))
+				return 0;
+			entry = (~entry & PTE_PFN) | (entry & ~PTE_PFN);
+		}
+		mask = (1ULL << shift) - 1;
+		if (level == 1 || (level <= 3 && (entry & PTE_HUGE)))
+			return host_direct_map + ((entry & PTE_PFN & ~mask) | (hva & mask));
+		table = host_direct_map + (entry & PTE_PFN);
+	}
+	return 0;
+}
+
+/* Reads size (1 to 8) bytes of the VMM at hva; on failure 0 and e->failed. */
+static __always_inline u64 host_read(struct event *e, u64 hva, u32 size)
+{
+	u64 value = 0, direct;
+
+	if (e->mode != REPLAY && !bpf_probe_read_user(&value, size, (void *)hva))
+		return value;
+	value = 0;
+	direct = host_direct(hva);
+	if (direct && !bpf_probe_read_kernel(&value, size, (void *)direct)) {
+		count(KT_COUNT_SECOND_ROAD);
+		return value;
+	}
+	count(KT_COUNT_HOST_FAULT);
+	event_fail(e, KT_LOST_HOST_MEMORY, hva);
+	return 0;
+}
+
+/* --- guest virtual memory ------------------------------------------------ */
+
+/* Host virtual address of a guest kernel address; 0: not mapped, or not RAM. */
+static __always_inline u64 guest_hva(struct event *e, u64 gva)
+{
+	u64 gpa, entry, mask, hva;
+	u32 shift;
+
+	if (gva - guest.direct_map < guest.direct_map_size)
+		return gpa_to_hva(e, gva - guest.direct_map);
+	if (gva - guest.text_gva < guest.image_size)
+		return gpa_to_hva(e, gva - guest.text_gva + guest.text_gpa);
+	entry = guest.pgd_gpa;
+	for (int level = 5; level >= 1; level--) {
+		if (level > (int)guest.levels)
+			continue;
+		shift = PAGE_SHIFT + 9 * (level - 1);
+		hva = gpa_to_hva(e, (entry & PTE_PFN) + ((gva >> shift) & 511) * 8);
+		if (!hva)
+			return 0;
+		entry = host_read(e, hva, 8);
+		if (!(entry & PTE_PRESENT))
+			return 0;
+		mask = (1ULL << shift) - 1;
+		if (level == 1 || (level <= 3 && (entry & PTE_HUGE))) {
+			gpa = (entry & PTE_PFN & ~mask) | (gva & mask);
+			return gpa_to_hva(e, gpa);
+		}
+	}
+	return 0;
+}
+
+/*
+ * Reads size (1, 2, 4 or 8) bytes at a guest kernel address. On failure 0, and
+ * e->failed says why: a handler tests it once, when it is done.
+ */
+__noinline u64 guest_read(struct event *e, u64 gva, u32 size)
+{
+	u64 hva;
+
+	if (!e || size > 8)
+		return 0;
+	hva = guest_hva(e, gva);
+	if (!hva) {
+		count(KT_COUNT_GUEST_FAULT);
+		event_fail(e, KT_LOST_GUEST_MEMORY, gva);
+		return 0;
+	}
+	return host_read(e, hva, size);
+}
+
+static __always_inline u64 g64(struct event *e, u64 gva)
+{
+	return guest_read(e, gva, 8);
+}
+
+static __always_inline u32 g32(struct event *e, u64 gva)
+{
+	return guest_read(e, gva, 4);
+}
+
+static __always_inline u16 g16(struct event *e, u64 gva)
+{
+	return guest_read(e, gva, 2);
+}
+
+static __always_inline u8 g8(struct event *e, u64 gva)
+{
+	return guest_read(e, gva, 1);
+}
+
+/*
+ * Copies len bytes (at most SCRATCH_SIZE) to e->scratch, up to the end of the
+ * page in which gva lies. Returns the number copied, 0 on failure.
+ */
+__noinline u32 guest_copy(struct event *e, u64 gva, u32 len)
+{
+	u64 hva, direct, left = PAGE_SIZE - (gva & (PAGE_SIZE - 1));
+
+	if (!e)
+		return 0;
+	if (len > left)
+		len = left;
+	if (len > SCRATCH_SIZE)
+		len = SCRATCH_SIZE;
+	hva = guest_hva(e, gva);
+	if (!hva) {
+		count(KT_COUNT_GUEST_FAULT);
+		event_fail(e, KT_LOST_GUEST_MEMORY, gva);
+		return 0;
+	}
+	if (e->mode != REPLAY && !bpf_probe_read_user(e->scratch, len, (void *)hva))
+		return len;
+	direct = host_direct(hva);
+	if (direct && !bpf_probe_read_kernel(e->scratch, len, (void *)direct)) {
+		count(KT_COUNT_SECOND_ROAD);
+		return len;
+	}
+	count(KT_COUNT_HOST_FAULT);
+	event_fail(e, KT_LOST_HOST_MEMORY, hva);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Entry points. kvm_exit recognises a trap; kvm_entry, the last moment before
+ * the guest goes on, decides: registers and guest memory are there on AMD and
+ * on Intel alike, interrupts are off, and each exit is taken once.
+ */
+#include "carrier_file.bpf.h"
+#include "carrier_pipe.bpf.h"
+#include "carrier_unix.bpf.h"
+#include "carrier_inet.bpf.h"
+#include "process.bpf.h"
+
+#define MSR_LSTAR	0xc0000082
+
+/* --- one program for each hook ------------------------------------------- */
+
+static __always_inline struct event *event_at_hand(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&events, &zero);
+}
+
+#define HANDLER_SCAN KT_HOOK_MAX
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, KT_HOOK_MAX + 1);
+	__type(key, u32);
+	__type(value, u32);
+} handlers SEC(".maps");
+
+static __always_inline void event_end(void *ctx, struct event *e)
+{
+	if (e->grown_count)
+		bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
+	event_done(e);
+}
+
+/* The second half of an event in which a carrier grew. */
+SEC("raw_tp")
+int handle_scan(void *ctx)
+{
+	struct event *e = event_at_hand();
+
+	if (e) {
+		pending_scan(e);
+		event_done(e);
+	}
+	return 0;
+}
+
+/*
+ * Handlers are programs of their own behind a tail call: the verifier looks at
+ * them one by one, and each starts with a fresh stack.
+ */
+#define GUEST_HOOK(id, need, names)		\
+SEC("raw_tp") int handle_##id(void *ctx)	\
+{						\
+	struct event *e = event_at_hand();	\
+						\
+	if (e) {				\
+		on_##id(e);			\
+		event_end(ctx, e);		\
+	}					\
+	return 0;				\
+}
+#include "../vmlinux-guest/hooks.def"
+#undef GUEST_HOOK
+
+static __always_inline void event_reset(struct event *e)
+{
+	e->task = 0;
+	e->signal = 0;
+	e->mm = 0;
+	e->task_flags = 0;
+	e->failed = 0;
+	e->failed_at = 0;
+	e->slot.npages = 0;
+	e->cause = 0;
+	e->flow = 0;
+	e->file = 0;
+	e->mode = LIVE;
+	e->grown_count = 0;
+}
+
+/* Starts an event on this CPU; NULL: the address is no site of ours. */
+static __always_inline struct event *event_begin(u64 address)
+{
+	struct event *e = event_at_hand();
+	struct kt_site *site = bpf_map_lookup_elem(&sites, &address);
+
+	if (!e || !site)
+		return NULL;
+	event_reset(e);
+	e->site = address;
+	e->hook = site->hook;
+	e->alternative = site->alternative;
+	return e;
+}
+
+/* --- the tracepoints ----------------------------------------------------- */
+
+static __always_inline bool is_our_vm(void)
+{
+	return bpf_get_current_pid_tgid() >> 32 == vmm_tgid;
+}
+
+SEC("raw_tp/kvm_exit")
+int on_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
+	u32 index, *trapped;
+
+	if (!is_our_vm())
+		return 0;
+	count(KT_COUNT_EXITS);
+	if (!host_exit_is_trap(vcpu) || (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
+		return 0;
+	if (host_vcpu_is_nested(vcpu)) {
+		count(KT_COUNT_NESTED);
+		return 0;
+	}
+	index = BPF_CORE_READ(vcpu, vcpu_idx);
+	trapped = bpf_map_lookup_elem(&vcpu_trapped, &index);
+	if (trapped && !__sync_lock_test_and_set(trapped, 1))
+		__sync_fetch_and_add(&traps_taken, 1);
+	return 0;
+}
+
+SEC("raw_tp/kvm_entry")
+int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
+	unsigned long regs[17];
+	u32 index, apic, *trapped;
+	u64 rip, *base;
+	struct event *e;
+
+	if (traps_taken <= 0 || !is_our_vm())
+		return 0;
+	index = BPF_CORE_READ(vcpu, vcpu_idx);
+	trapped = bpf_map_lookup_elem(&vcpu_trapped, &index);
+	if (!trapped || !*trapped || (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
+		return 0;
+	*trapped = 0;
+	__sync_fetch_and_add(&traps_taken, -1);
+	bpf_core_read(regs, sizeof(regs), &vcpu->arch.regs);
+	rip = host_vcpu_rip(vcpu, regs);
+	if (host_vcpu_is_nested(vcpu) || host_vcpu_cpl(vcpu)) {
+		count(KT_COUNT_NESTED);
+		return 0;
+	}
+	e = event_begin(rip - 5);
+	if (!e) {
+		count(KT_COUNT_FOREIGN_INVD);
+		return 0;
+	}
+	count(KT_COUNT_TRAPS);
+	e->args[0] = regs[REG_RDI];
+	e->args[1] = regs[REG_RSI];
+	e->args[2] = regs[REG_RDX];
+	e->args[3] = regs[REG_RCX];
+	e->args[4] = regs[REG_R8];
+	e->args[5] = regs[REG_R9];
+	apic = BPF_CORE_READ(vcpu, vcpu_id);
+	e->vcpu = apic;
+	e->percpu_base = host_vcpu_gs_base(vcpu);
+	if (!e->percpu_base) {
+		base = bpf_map_lookup_elem(&vcpu_percpu, &apic);
+		e->percpu_base = base ? *base : 0;
+	}
+	memory_refresh(e);
+	bpf_tail_call(ctx, &handlers, e->hook);
+	return 0;
+}
+
+/* A write of LSTAR is another kernel, or the same one booting again. */
+SEC("raw_tp/kvm_msr")
+int on_kvm_msr(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct event *e;
+
+	if (!ctx->args[0] || (u32)ctx->args[1] != MSR_LSTAR || !is_our_vm())
+		return 0;
+	e = event_at_hand();
+	if (!e)
+		return 0;
+	e->hook = KT_HOOK_MAX;
+	e->flow = 0;
+	record_begin(e, KT_RECORD_GUEST);
+	e->record.bytes = ctx->args[2];
+	record_emit(e);
+	return 0;
+}
+
+/* --- run by user space --------------------------------------------------- */
+
+/*
+ * Runs one event outside a vCPU thread (BPF_PROG_TEST_RUN): the slow path, once
+ * the page that was missing is there, and the native tests. args[0]: 1 when the
+ * caller's own memory is the guest's, as in the tests; args[1]: the vCPU whose
+ * event it is, which says where in replay_input it lies.
+ */
+SEC("raw_tp")
+int replay(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kt_deferred *input;
+	struct event *e;
+	u32 vcpu = ctx->args[1] % KT_VCPUS_MAX;
+
+	input = bpf_map_lookup_elem(&replay_input, &vcpu);
+	if (!input)
+		return 0;
+	e = event_begin(input->site);
+	if (!e)
+		return 0;
+	for (int i = 0; i < 6; i++)
+		e->args[i] = input->args[i];
+	e->percpu_base = input->percpu_base;
+	e->vcpu = input->vcpu;
+	e->mode = ctx->args[0] ? TEST : REPLAY;
+	count(KT_COUNT_RETRIED);
+	memory_refresh(e);
+	bpf_tail_call(ctx, &handlers, e->hook);
+	return 0;
+}
+
+/*
+ * What happened before kvmtaint came: a process (args[1]: its task) has a file
+ * (args[2]: struct file) open or mapped; args[3]: mapped shared and writable.
+ * args[0] as for replay; the result goes to replay_input[0].
+ */
+SEC("raw_tp")
+int before_attach(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct event *e = event_at_hand();
+
+	if (!e)
+		return 0;
+	event_reset(e);
+	e->hook = KT_HOOK_MAX;
+	e->site = 0;
+	e->mode = ctx->args[0] ? TEST : REPLAY;
+	e->task = ctx->args[1];
+	e->vcpu = 0;
+	memory_refresh(e);
+	if (carrier_is_file(e, ctx->args[2]) == S_IFREG) {
+		read_from(e, KT_FLOW_BEFORE_ATTACH);
+		if (ctx->args[3])
+			write_to(e, KT_FLOW_BEFORE_ATTACH);
+	}
+	event_end(ctx, e);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Readers that race with writers.
+ *
+ * A read hook runs before the data is copied, and before the reader sleeps: a
+ * writer on another vCPU may label the carrier in between. So a reader
+ * publishes (thread, carrier), then tests the carrier's labels; who adds labels
+ * to a carrier then looks for its readers. Each does a full barrier in the
+ * middle (a locked instruction), so at least one of the two sees the other.
+ *
+ * An entry lives until the thread's next read or its exit, longer than the
+ * read itself. That errs on the safe side; a thread that sleeps in a system
+ * call that reads nothing is told apart when it is found.
+ */
+#ifndef KVMTAINT_PENDING_BPF_H
+#define KVMTAINT_PENDING_BPF_H
+
+static __always_inline s32 *readers_of(u64 carrier)
+{
+	u32 bucket = (carrier >> 6) * 0x9e3779b97f4a7c15ULL >> 52;
+
+	return bpf_map_lookup_elem(&readers, &bucket);
+}
+
+/* Publishes that the acting thread reads the carrier at hand. */
+static __always_inline void pending_publish(struct event *e)
+{
+	struct kt_object_key key = { .gva = actor_task(e) };
+	struct kt_reader *reader = bpf_map_lookup_elem(&pending, &key);
+	struct kt_reader fresh = {};
+	u64 before;
+	s32 *bucket;
+
+	/* Its page is absent: nobody to publish, and the event comes again. */
+	if (!key.gva)
+		return;
+	if (!reader) {
+		bpf_map_update_elem(&pending, &key, &fresh, BPF_NOEXIST);
+		reader = bpf_map_lookup_elem(&pending, &key);
+		if (!reader) {
+			count(KT_COUNT_PENDING_LOST);
+			event_fail(e, KT_LOST_PENDING_FULL, key.gva);
+			return;
+		}
+	}
+	bucket = readers_of(e->carrier);
+	if (bucket)
+		__sync_fetch_and_add(bucket, 1);
+	before = __sync_lock_test_and_set(&reader->carrier, e->carrier);
+	bucket = before ? readers_of(before) : NULL;
+	if (bucket)
+		__sync_fetch_and_add(bucket, -1);
+}
+
+/* A thread begins or ends: what its address read before is nobody's. */
+static __always_inline void pending_forget(u64 task)
+{
+	struct kt_object_key key = { .gva = task };
+	struct kt_reader *reader = bpf_map_lookup_elem(&pending, &key);
+	u64 before;
+	s32 *bucket;
+
+	if (!reader)
+		return;
+	before = __sync_lock_test_and_set(&reader->carrier, 0);
+	bucket = before ? readers_of(before) : NULL;
+	if (bucket)
+		__sync_fetch_and_add(bucket, -1);
+	bpf_map_delete_elem(&pending, &key);
+}
+
+/* x86-64 system calls in which a thread that sleeps may be about to read a carrier. */
+static __always_inline bool syscall_reads(u32 nr)
+{
+	switch (nr) {
+	case 0:		/* read */
+	case 9:		/* mmap */
+	case 17:	/* pread64 */
+	case 19:	/* readv */
+	case 40:	/* sendfile */
+	case 45:	/* recvfrom */
+	case 47:	/* recvmsg */
+	case 59:	/* execve */
+	case 208:	/* io_getevents */
+	case 209:	/* io_submit */
+	case 219:	/* restart_syscall */
+	case 275:	/* splice */
+	case 276:	/* tee */
+	case 278:	/* vmsplice */
+	case 295:	/* preadv */
+	case 299:	/* recvmmsg */
+	case 322:	/* execveat */
+	case 326:	/* copy_file_range */
+	case 327:	/* preadv2 */
+	case 426:	/* io_uring_enter */
+		return true;
+	}
+	return false;
+}
+
+/*
+ * False only when the thread cannot be in a read: it is off the CPU, and the
+ * user registers at the top of its stack show another system call, or none
+ * (preempted in user mode: orig_ax is then no system call number).
+ */
+/* on_cpu is an int up to 7.x, then a byte: the low byte serves both. */
+static __always_inline bool thread_may_read(struct event *e, u64 task)
+{
+	u32 flags = g32(e, task + guest.task_flags);
+	u64 regs;
+
+	if (g8(e, task + guest.task_on_cpu) || (flags & (PF_KTHREAD | PF_IO_WORKER)))
+		return true;
+	regs = user_regs(e, task);
+	if (!regs || g16(e, regs + PT_REGS_CS) != 0x33)
+		return true;
+	return syscall_reads(g64(e, regs + PT_REGS_ORIG_AX));
+}
+
+static long pending_step(void *map, struct kt_object_key *key, struct kt_reader *reader,
+			 struct event **at_hand)
+{
+	struct event *e = *at_hand;
+	u64 task = key->gva;
+
+	if (reader->carrier != e->carrier || task == e->task)
+		return 0;
+	if (thread_may_read(e, task) && !(g32(e, task + guest.task_flags) & PF_KTHREAD))
+		process_join(e, task, e->labels, 1);
+	return 0;
+}
+
+/* Everyone who may be reading the carrier at hand has these labels. */
+static __always_inline void readers_were_told(struct event *e, u64 labels)
+{
+	struct kt_managed *managed = carrier_managed(e);
+
+	if (managed)
+		__sync_fetch_and_or(&managed->told, labels);
+}
+
+/* The carrier at hand took labels: have its readers told before the event ends. */
+static __always_inline void pending_note(struct event *e, u64 labels)
+{
+	s32 *bucket = readers_of(e->carrier);
+	struct kt_grown *grown;
+
+	if (bucket && !__sync_fetch_and_add(bucket, 0)) {
+		readers_were_told(e, labels);
+		return;
+	}
+	if (e->grown_count >= GROWN_MAX) {
+		event_fail(e, KT_LOST_WALK_BOUND, e->carrier);
+		return;
+	}
+	grown = &e->grown[bounded(e->grown_count, GROWN_MAX - 1)];
+	grown->carrier = e->carrier;
+	grown->file = e->file;
+	grown->labels = labels;
+	grown->cause = e->cause;
+	grown->key = e->key;
+	grown->kind = e->carrier_kind;
+	e->grown_count++;
+}
+
+/*
+ * Every thread that may be reading a carrier that grew takes its labels. Runs
+ * as a program of its own, once the handler is done.
+ */
+static __always_inline void pending_scan(struct event *e)
+{
+	struct kt_grown *grown;
+
+	for (u32 i = 0; i < GROWN_MAX; i++) {
+		if (i >= e->grown_count)
+			break;
+		grown = &e->grown[i];
+		e->carrier = grown->carrier;
+		e->carrier_kind = grown->kind;
+		e->key = grown->key;
+		e->file = grown->file;
+		e->cause = grown->cause;
+		e->labels = grown->labels;
+		e->flow = grown->kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ;
+		count(KT_COUNT_SCANS);
+		bpf_for_each_map_elem(&pending, pending_step, &e, 0);
+		if (!comes_again(e))
+			readers_were_told(e, e->labels);
+	}
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Processes come and go: P4 (a child inherits) and P8 (exit leaves the set). */
+#ifndef KVMTAINT_PROCESS_BPF_H
+#define KVMTAINT_PROCESS_BPF_H
+
+#include "carrier.bpf.h"
+
+/* Two processes use mm from now on: what one learns the other knows. */
+static __always_inline void mm_is_shared(struct event *e, u64 mm, u64 labels)
+{
+	struct kt_object_key key = { .gva = mm };
+	struct kt_managed fresh = { .since_ns = bpf_ktime_get_ns() };
+
+	if (!bpf_map_update_elem(&shared_mms, &key, &fresh, BPF_NOEXIST))
+		__sync_fetch_and_add(&shared_mm_count, 1);
+	else if (!bpf_map_lookup_elem(&shared_mms, &key))
+		event_fail(e, KT_LOST_SET_FULL, KT_KIND_MEMORY);
+	if (labels)
+		shared_mm_add(mm, labels, e->cause);
+}
+
+/* mm is a new address space: whoever had its address before is no matter. */
+static __always_inline void mm_is_new(u64 mm)
+{
+	struct kt_object_key key = { .gva = mm };
+
+	if (shared_mm_count && !bpf_map_delete_elem(&shared_mms, &key))
+		__sync_fetch_and_add(&shared_mm_count, -1);
+}
+
+/*
+ * wake_up_new_task(p): every thread and process starts here. A new process has
+ * its parent's labels or none, whatever its address meant before.
+ */
+static __always_inline void on_task_new(struct event *e)
+{
+	u64 task = e->args[0], signal = g64(e, task + guest.task_signal), mm, labels;
+	struct kt_object_key key = { .gva = signal };
+
+	pending_forget(task);
+	if (signal == actor_signal(e) || e->failed)
+		return;
+	bpf_map_delete_elem(&processes, &key);
+	if (g32(e, task + guest.task_flags) & PF_KTHREAD)
+		return;
+	labels = actor_labels(e);
+	mm = g64(e, task + guest.task_mm);
+	if (mm && mm == actor_mm(e))
+		mm_is_shared(e, mm, labels);
+	else
+		mm_is_new(mm);
+	e->flow = KT_FLOW_FORK;
+	process_join(e, task, labels, 0);
+}
+
+/* taskstats_exit(task, last), acct_collect(code, last), do_exit(code) */
+static __always_inline void on_task_exit(struct event *e)
+{
+	u64 task = e->alternative == 0 ? e->args[0] : actor_task(e);
+	struct kt_object_key key = { .gva = g64(e, task + guest.task_signal) };
+	struct kt_process *process;
+	bool last;
+
+	pending_forget(task);
+	if (e->alternative == 2)
+		last = g32(e, key.gva + guest.signal_live) == 1;
+	else
+		last = (u32)e->args[1];
+	process = last ? bpf_map_lookup_elem(&processes, &key) : NULL;
+	if (!process)
+		return;
+	record_begin(e, KT_RECORD_GONE);
+	describe_process(e, &e->record.target, task);
+	if (comes_again(e))
+		return;
+	e->record.labels = process->managed.labels;
+	e->record.previous = process->managed.cause;
+	bpf_map_delete_elem(&processes, &key);
+	record_emit(e);
+}
+
+/*
+ * security_bprm_check(bprm), before the old address space is left: what was
+ * shared with it stays with the process, the new one is its own.
+ */
+static __always_inline void on_bprm_check(struct event *e)
+{
+	u64 labels;
+
+	if (!shared_mm_count)
+		return;
+	labels = actor_labels(e);
+	e->flow = KT_FLOW_SHARED_MM;
+	process_join(e, actor_task(e), labels, 0);
+	mm_is_new(g64(e, e->args[0] + guest.bprm_mm));
+}
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Records: what user space prints. Made only when something changed or left. */
+#ifndef KVMTAINT_RECORD_BPF_H
+#define KVMTAINT_RECORD_BPF_H
+
+#include "actor.bpf.h"
+#include "path.bpf.h"
+
+#define RECORD_HEAD	__builtin_offsetof(struct kt_record, path)
+
+/* Fills o with the process of a thread. */
+__noinline int describe_process(struct event *e, struct kt_object *o, u64 task)
+{
+	u64 word;
+
+	if (!e || !o)
+		return 0;
+	o->kind = KT_KIND_PROCESS;
+	o->gva = g64(e, task + guest.task_signal);
+	o->pid = g32(e, task + guest.task_tgid);
+	o->tid = g32(e, task + guest.task_pid);
+	o->uid = g32(e, g64(e, task + guest.task_cred) + guest.cred_uid);
+	word = g64(e, task + guest.task_comm);
+	__builtin_memcpy(o->comm, &word, 8);
+	word = g64(e, task + guest.task_comm + 8);
+	__builtin_memcpy(o->comm + 8, &word, 8);
+	return 0;
+}
+
+/* Starts e->record: everything zero but type, flow and the actor. */
+__noinline int record_begin(struct event *e, u32 type)
+{
+	u64 *word;
+
+	if (!e)
+		return 0;
+	word = (u64 *)&e->record;
+	for (u32 i = 0; i < RECORD_HEAD / 8; i++)
+		word[i] = 0;
+	e->record.type = type;
+	e->record.flow = e->flow;
+	e->record.hook = e->hook;
+	e->record.vcpu = e->vcpu;
+	e->record.syscall = -1;
+	return 0;
+}
+
+/* Adds the acting thread and the system call it is in. */
+__noinline int record_actor(struct event *e)
+{
+	u64 regs;
+
+	if (!e)
+		return 0;
+	describe_process(e, &e->record.actor, actor_task(e));
+	e->record.flags |= KT_RECORD_HAS_ACTOR;
+	if (actor_is_kthread(e)) {
+		e->record.flags |= KT_RECORD_KTHREAD;
+		return 0;
+	}
+	if (e->task_flags & PF_IO_WORKER) {
+		e->record.flags |= KT_RECORD_IO_WORKER;
+		return 0;
+	}
+	/* The thread that is looked at is in some other call, or in none. */
+	if (e->flow == KT_FLOW_BEFORE_ATTACH)
+		return 0;
+	regs = user_regs(e, e->task);
+	if (!regs)
+		return 0;
+	e->record.syscall = g32(e, regs + PT_REGS_ORIG_AX);
+	e->record.flags |= KT_RECORD_HAS_SYSCALL;
+	if (g16(e, regs + PT_REGS_CS) == USER32_CS)
+		e->record.flags |= KT_RECORD_COMPAT;
+	return 0;
+}
+
+/* Adds the path that was built last. */
+__noinline int record_path(struct event *e)
+{
+	u32 len, at;
+
+	if (!e)
+		return 0;
+	at = e->path_start;
+	if (at > KT_PATH_MAX)
+		return 0;
+	len = KT_PATH_MAX - at;
+	bpf_probe_read_kernel(e->record.path, len, e->path + at);
+	e->record.path_len = len;
+	if (e->path_cut)
+		e->record.flags |= KT_RECORD_PATH_CUT;
+	return 0;
+}
+
+/*
+ * Writes e->record out and returns its seq. A full ring loses the record, never
+ * the membership it tells of: seq then has a gap, and the loss is counted.
+ */
+__noinline u64 record_emit(struct event *e)
+{
+	u32 len;
+
+	if (!e)
+		return 0;
+	len = RECORD_HEAD + e->record.path_len;
+	if (len > sizeof(e->record))
+		len = sizeof(e->record);
+	e->record.time_ns = bpf_ktime_get_ns();
+	e->record.seq = __sync_fetch_and_add(&record_seq, 1) + 1;
+	count(KT_COUNT_RECORDS);
+	if (bpf_ringbuf_output(&records, &e->record, len, 0))
+		count(KT_COUNT_RECORDS_LOST);
+	return e->record.seq;
+}
+
+/* Hands the event to user space and stops the VM until it has been done again. */
+static __always_inline bool event_defer(struct event *e)
+{
+	struct kt_deferred *again = bpf_ringbuf_reserve(&deferred, sizeof(*again), 0);
+
+	if (!again)
+		return false;
+	for (int i = 0; i < 6; i++)
+		again->args[i] = e->args[i];
+	again->site = e->site;
+	again->percpu_base = e->percpu_base;
+	again->fault = e->failed_at;
+	again->vcpu = e->vcpu;
+	again->result = 0;
+	__sync_fetch_and_add(&stops_sent, 1);
+	bpf_ringbuf_submit(again, 0);
+	return !bpf_send_signal(SIGSTOP);
+}
+
+/* Ends an event: what could not be read is done again, or said. */
+static __always_inline void event_done(struct event *e)
+{
+	struct kt_deferred *input;
+	u32 vcpu = e->vcpu % KT_VCPUS_MAX;
+
+	if (e->mode != LIVE) {
+		input = bpf_map_lookup_elem(&replay_input, &vcpu);
+		if (input) {
+			input->result = e->failed;
+			input->fault = e->failed_at;
+		}
+		return;
+	}
+	if (!e->failed || (e->failed == KT_LOST_HOST_MEMORY && event_defer(e)))
+		return;
+	record_begin(e, KT_RECORD_LOST);
+	e->record.lost = e->failed;
+	e->record.bytes = e->failed_at;
+	record_emit(e);
+}
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the engine knows and keeps: constants of this VM, maps, the event at hand. */
+#ifndef KVMTAINT_STATE_BPF_H
+#define KVMTAINT_STATE_BPF_H
+
+#include "host.bpf.h"
+#include "kvmtaint.h"
+
+/* Set by user space before load, constant afterwards: the verifier folds them. */
+const volatile struct kt_guest guest = {};
+const volatile bool host_is_amd = false;
+const volatile __u32 vmm_tgid = 0;	/* whose threads are the vCPUs */
+const volatile __u64 vm_address = 0;	/* struct kvm; 0 in native tests */
+const volatile __u64 host_direct_map_symbol = 0;	/* &page_offset_base; 0: no second road */
+const volatile __u32 host_levels = 4;
+const volatile bool dfa_loaded = false;
+
+/* Shared with user space, which adds to it for its own records. */
+__u64 record_seq = 0;
+/* Bumped when a path may name another file: cached verdicts of older epochs are void. */
+__u32 policy_epoch = 1;
+/* Until then (CLOCK_MONOTONIC ns) a rename may still be under way: cache nothing. */
+__u64 judge_again_until = 0;
+/* vCPUs whose last exit was a trap that kvm_entry has not taken yet. */
+__s32 traps_taken = 0;
+/* Times the VM was stopped for a page; user space counts how often it went on. */
+__u64 stops_sent = 0;
+/* Address spaces that more than one process uses (vfork, CLONE_VM). */
+__u32 shared_mm_count = 0;
+
+#define SCRATCH_SIZE	512
+#define SLOT_STACK	32	/* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
+#define GROWN_MAX	16
+#define FOUND_MAX	8	/* sockets that share a port (SO_REUSEPORT) and get one datagram */
+#define PATH_SLACK	256
+
+#define SIGSTOP		19	/* x86 */
+
+enum event_mode {
+	LIVE,		/* in the vCPU's thread, before it enters the guest */
+	REPLAY,		/* for it, by user space: guest memory by the second road alone */
+	TEST,		/* the caller's memory is the guest's */
+};
+
+/* A carrier that took labels in this event: its readers are yet to be told. */
+struct kt_grown {
+	u64 carrier;
+	u64 file;
+	u64 labels;
+	u64 cause;
+	struct kt_file_key key;
+	u32 kind;
+	u32 pad;
+};
+
+/*
+ * One trap at work. args are the guest function's arguments in the order of
+ * the System V ABI. Lives in a per-CPU map: nothing of it fits a BPF stack.
+ */
+struct event {
+	u64 args[6];
+	u64 site;
+	u64 percpu_base;
+	u32 hook;
+	u32 alternative;
+	u32 vcpu;
+	u32 mode;		/* enum event_mode */
+
+	/* The thread that acts; read on demand, see actor.bpf.h. */
+	u64 task;
+	u64 signal;
+	u64 mm;
+	u32 task_flags;
+	u32 failed;		/* enum kt_lost of the first read that failed */
+	u64 failed_at;		/* guest address (GUEST_MEMORY) or host address (HOST_MEMORY) */
+
+	struct kt_slot slot;	/* the memslot that served the last read */
+
+	/* A carrier on its way into or out of a set; see carrier.bpf.h. */
+	u64 carrier;		/* guest address that pending readers are known by */
+	u32 carrier_kind;
+	u32 flow;
+	struct kt_file_key key;
+	u64 labels;
+	u64 cause;
+	u64 file;		/* struct file behind a file carrier; 0: none */
+
+	struct kt_grown grown[GROWN_MAX];
+	u32 grown_count;
+	u32 grown_at;
+
+	/* Walks */
+	u64 walk_dentry;
+	u64 walk_mount;		/* struct mount; 0: stay within the superblock */
+	u64 walk_node;
+	u32 path_start;		/* path + path_start .. path + KT_PATH_MAX */
+	u32 path_cut;
+	u32 dfa_state;
+	u32 found_count;
+	u32 found_score;
+	u32 found_any;
+	u64 net;
+	u64 table;
+	u64 found[FOUND_MAX];	/* receiving socks */
+	struct kt_endpoint from, to;
+	struct rb_node *slot_stack[SLOT_STACK];
+	struct rb_node *slot_node;
+	u32 slot_depth;
+	u32 slot_offset;	/* of the rb_node in use, in struct kvm_memory_slot */
+
+	u64 carrier_ino;	/* of a pipe */
+	u8 scratch[SCRATCH_SIZE];
+	char path[KT_PATH_MAX + PATH_SLACK];
+	struct kt_record record;
+};
+
+
+#define MAP(name, map_type, key_type, value_type, entries, how)	\
+	struct {							\
+		__uint(type, map_type);					\
+		__uint(max_entries, entries);				\
+		__uint(map_flags, how);					\
+		__type(key, key_type);					\
+		__type(value, value_type);				\
+	} name SEC(".maps")
+#define NONE	0
+#define GROWS	BPF_F_NO_PREALLOC
+
+/* Managed sets: pinned, for bpftool. */
+MAP(files, BPF_MAP_TYPE_HASH, struct kt_file_key, struct kt_file, 1 << 20, GROWS);
+MAP(processes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_process, 1 << 17, GROWS);
+MAP(sockets, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_socket, 1 << 20, GROWS);
+MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GROWS);
+
+/* Labels of address spaces that several processes share. */
+MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
+
+/* Guest thread -> the carrier that it is reading, or read last; see pending.bpf.h. */
+struct kt_reader {
+	u64 carrier;
+};
+MAP(pending, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_reader, 1 << 16, GROWS);
+
+/* How many pending readers each bucket of carriers has: 0 saves the scan. */
+#define READER_BUCKETS 4096
+MAP(readers, BPF_MAP_TYPE_ARRAY, u32, s32, READER_BUCKETS, NONE);
+
+/* Clean verdicts of paths, by file. */
+MAP(judged, BPF_MAP_TYPE_LRU_HASH, struct kt_file_key, u32, 1 << 16, NONE);
+
+/* The policy's automaton: state -> next state by byte, and its labels. */
+struct kt_dfa_state {
+	u16 next[256];
+	u64 labels;
+};
+MAP(dfa, BPF_MAP_TYPE_ARRAY, u32, struct kt_dfa_state, 1, NONE);
+
+/* Where a connection leads, resolved once; see carrier_inet.bpf.h. */
+struct kt_route {
+	u64 ports;		/* the pair the answer was found for */
+	u64 address[2];		/* of the destination */
+	u64 peer;		/* receiving sock; 0: another machine */
+};
+MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 14, NONE);
+
+MAP(sites, BPF_MAP_TYPE_HASH, u64, struct kt_site, KT_SITES_MAX, NONE);
+MAP(memory, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_memory, 1, NONE);
+MAP(vcpu_percpu, BPF_MAP_TYPE_ARRAY, u32, u64, KT_VCPUS_MAX, NONE);
+MAP(vcpu_trapped, BPF_MAP_TYPE_ARRAY, u32, u32, KT_VCPUS_MAX, NONE);
+/* Entries in the making; hosts before 6.2 take a map's value from a map, not from memory. */
+struct fresh {
+	struct kt_file file;
+	struct kt_process process;
+	struct kt_socket socket;
+	struct kt_pipe pipe;
+};
+MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
+
+MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, KT_COUNT_MAX, NONE);
+MAP(events, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct event, 1, NONE);
+/* By vCPU: each is at one event at a time, so that two may be replayed at once. */
+MAP(replay_input, BPF_MAP_TYPE_ARRAY, u32, struct kt_deferred, KT_VCPUS_MAX, NONE);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} deferred SEC(".maps");
+
+/* value & mask, in a form that the compiler cannot prove away before the verifier sees it. */
+#define bounded(value, mask)				\
+({							\
+	u64 bounded_ = (value);				\
+	asm volatile("" : "+r"(bounded_));		\
+	bounded_ & (mask);				\
+})
+
+/*
+ * bpf_loop() over the event: at most steps calls of step(n, &e), until one
+ * returns 1. Returns how many were made. (A callback's context must lie on the
+ * stack, so it is a pointer to the pointer.)
+ */
+#define walk(e, steps, step)				\
+({							\
+	struct event *at_hand_ = (e);			\
+	bpf_loop(steps, step, &at_hand_, 0);		\
+})
+
+static __always_inline void count(u32 which)
+{
+	u64 *value = bpf_map_lookup_elem(&counters, &which);
+
+	if (value)
+		*value += 1;
+}
+
+/*
+ * True when a page was not in memory, so that the event will be done again: it
+ * must not change a set before it knows all that the record is to say.
+ */
+static __always_inline bool comes_again(const struct event *e)
+{
+	return e->failed == KT_LOST_HOST_MEMORY;
+}
+
+/* Marks the event as one whose flow may have been missed; the first reason stays. */
+static __always_inline void event_fail(struct event *e, u32 reason, u64 where)
+{
+	if (!e->failed) {
+		e->failed = reason;
+		e->failed_at = where;
+	}
+}
+
+#endif

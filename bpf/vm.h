@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What bpf/vm.bpf.c finds of a VM, as user/vm.c takes it. */
+#ifndef KVMTAINT_BPF_VM_H
+#define KVMTAINT_BPF_VM_H
+
+#include "kvmtaint.h"
+
+/* KVM_X86_*_VM of the host's uapi (6.8 and later), named here for older headers. */
+#define KT_VM_DEFAULT	   0
+#define KT_VM_SW_PROTECTED 1
+#define KT_VM_SEV	   2
+#define KT_VM_SEV_ES	   3
+#define KT_VM_SNP	   4
+#define KT_VM_TDX	   5
+
+struct kt_vm_scan {
+	__u64 kvm; /* host kernel address of struct kvm; 0: none seen */
+	__u64 generation_after; /* of the memslots, read again after the walk */
+	__u32 vms; /* different VMs of this process */
+	__u32 foreign; /* kvm-vm files of another process's VM */
+	__u32 no_kvm; /* this kernel has no struct kvm */
+	__u32 broken; /* a read of KVM's structures failed */
+	__u32 vm_type;
+	__u32 sev; /* SEV is active */
+	__u32 sev_es;
+	__u32 created_vcpus;
+	__u32 vcpus; /* ids found */
+	__u32 vcpu_ids[KT_VCPUS_MAX];
+	__u32 tgid; /* of the VMM, in the initial PID namespace */
+	__u64 cr3; /* of a vCPU that runs a kernel; 0: not known */
+	__u64 lstar;
+	struct kt_memory memory;
+};
+
+#endif
