@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loading the BPF engine: what is known of the host, the VM and the guest goes
+ * into its constants and maps before the first program runs.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "engine.h"
+#include "engine_internal.h"
+
+/* The maps that operators look at. */
+static const char *const pinned_maps[] = { "files", "processes", "sockets", "pipes", "counters" };
+
+/* --- the host ------------------------------------------------------------ */
+
+/* True when /proc/cpuinfo lists the flag. */
+static bool cpu_has(const char *flag)
+{
+	_cleanup_free_ char *line = NULL;
+	_cleanup_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
+	size_t size = 0, len = strlen(flag);
+
+	while (f && getline(&line, &size, f) > 0) {
+		char *word, *save = NULL;
+
+		if (strncmp(line, "flags", 5))
+			continue;
+		for (word = strtok_r(line, " \t\n", &save); word;
+		     word = strtok_r(NULL, " \t\n", &save))
+			if (strlen(word) == len && !memcmp(word, flag, len))
+				return true;
+		return false;
+	}
+	return false;
+}
+
+/* Address of a kernel symbol; 0 where kallsyms hides it. */
+static uint64_t host_symbol(const char *wanted)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/kallsyms", "re");
+	char line[256], name[128], type;
+	unsigned long long address;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%llx %c %127s", &address, &type, name) == 3 &&
+		    !strcmp(name, wanted))
+			return address;
+	return 0;
+}
+
+static void describe_host(struct engine *engine, const struct vm_info *vm)
+{
+	struct kvmtaint *skel = engine->skel;
+
+	skel->rodata->host_is_amd = cpu_has("svm");
+	skel->rodata->host_levels = cpu_has("la57") ? 5 : 4;
+	if (!vm)
+		return;
+	skel->rodata->vmm_tgid = vm->tgid;
+	skel->rodata->vm_address = vm->kvm;
+	/* Its value is read by BPF itself: /dev/mem and kcore may be off. */
+	skel->rodata->host_direct_map_symbol = host_symbol("page_offset_base");
+}
+
+/* --- maps ---------------------------------------------------------------- */
+
+static int fill_sites(struct engine *engine, const struct guest_profile *profile)
+{
+	int fd = bpf_map__fd(engine->skel->maps.sites);
+
+	for (unsigned int h = 0; h < KT_HOOK_MAX; h++) {
+		struct kt_site site = { .hook = h, .alternative = profile->hooks[h].alternative };
+		uint64_t gva = profile->hooks[h].site.v;
+
+		if (gva && bpf_map_update_elem(fd, &gva, &site, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int fill_handlers(struct engine *engine)
+{
+	static const char *const names[] = {
+#define GUEST_HOOK(id, need, alternatives) "handle_" #id,
+#include "../vmlinux-guest/hooks.def"
+#undef GUEST_HOOK
+		"handle_scan",
+	};
+	int map = bpf_map__fd(engine->skel->maps.handlers);
+
+	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct bpf_program *prog =
+			bpf_object__find_program_by_name(engine->skel->obj, names[i]);
+		int fd = prog ? bpf_program__fd(prog) : -ENOENT;
+
+		if (fd < 0)
+			return fd;
+		if (bpf_map_update_elem(map, &i, &fd, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int fill_dfa(struct engine *engine, const struct policy_dfa *dfa)
+{
+	int fd = bpf_map__fd(engine->skel->maps.dfa);
+	struct { uint16_t next[256]; uint64_t labels; } state;
+
+	for (uint32_t s = 0; dfa && s < dfa->states; s++) {
+		for (unsigned int byte = 0; byte < 256; byte++)
+			state.next[byte] =
+				dfa->transitions[(size_t)s * dfa->classes + dfa->class_of[byte]];
+		state.labels = dfa->labels[s];
+		if (bpf_map_update_elem(fd, &s, &state, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int fill_vcpus(struct engine *engine, const struct guest_profile *profile)
+{
+	int fd = bpf_map__fd(engine->skel->maps.vcpu_percpu);
+
+	for (uint32_t i = 0; i < KT_VCPUS_MAX; i++)
+		if (profile->percpu_base[i] &&
+		    bpf_map_update_elem(fd, &i, &profile->percpu_base[i], BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+/*
+ * Memslots for a run without a VM. With one, the engine takes its own snapshots
+ * from KVM, at the first event of each CPU and whenever they change.
+ */
+static int fill_memory(struct engine *engine, struct guest_mem *mem)
+{
+	int fd = bpf_map__fd(engine->skel->maps.memory), cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct kt_memory *all = NULL;
+	const struct kt_slot *slots;
+	uint32_t zero = 0;
+	size_t count;
+
+	if (cpus < 0)
+		return cpus;
+	all = calloc(cpus, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	slots = guest_mem_slots(mem, &count);
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		all[cpu].count = count;
+		memcpy(all[cpu].slots, slots, count * sizeof(*slots));
+	}
+	return bpf_map_update_elem(fd, &zero, all, BPF_ANY) ? -errno : 0;
+}
+
+static int pin_maps(struct engine *engine)
+{
+	char path[600];
+
+	if (!engine->pin_dir)
+		return 0;
+	if (mkdir(engine->pin_dir, 0700) && errno != EEXIST)
+		return -errno;
+	for (size_t i = 0; i < sizeof(pinned_maps) / sizeof(pinned_maps[0]); i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(engine->skel->obj,
+								   pinned_maps[i]);
+		int ret;
+
+		snprintf(path, sizeof(path), "%s/%s", engine->pin_dir, pinned_maps[i]);
+		/* A killed run leaves its maps behind. */
+		unlink(path);
+		ret = map ? bpf_map__pin(map, path) : -ENOENT;
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static void unpin_maps(struct engine *engine)
+{
+	char path[600];
+
+	if (!engine->pin_dir)
+		return;
+	for (size_t i = 0; i < sizeof(pinned_maps) / sizeof(pinned_maps[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", engine->pin_dir, pinned_maps[i]);
+		unlink(path);
+	}
+	rmdir(engine->pin_dir);
+}
+
+/* --- load ---------------------------------------------------------------- */
+
+/* Entry before exit: a trap that is seen must find someone to take it. */
+static int attach(struct engine *engine)
+{
+	struct bpf_program *const programs[] = {
+		engine->skel->progs.on_kvm_entry,
+		engine->skel->progs.on_kvm_exit,
+		engine->skel->progs.on_kvm_msr,
+	};
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		engine->links[i] = bpf_program__attach(programs[i]);
+		if (!engine->links[i])
+			return -errno;
+	}
+	return 0;
+}
+
+static int open_rings(struct engine *engine)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	engine->records = ring_buffer__new(bpf_map__fd(engine->skel->maps.records),
+					   engine_on_record, engine, NULL);
+	engine->deferred = ring_buffer__new(bpf_map__fd(engine->skel->maps.deferred),
+					    engine_on_deferred, engine, NULL);
+	engine->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!engine->records || !engine->deferred || engine->epoll < 0 ||
+	    epoll_ctl(engine->epoll, EPOLL_CTL_ADD, ring_buffer__epoll_fd(engine->records),
+		      &event) ||
+	    epoll_ctl(engine->epoll, EPOLL_CTL_ADD, ring_buffer__epoll_fd(engine->deferred),
+		      &event))
+		return -errno;
+	return 0;
+}
+
+static int open_and_load(struct engine *engine, const struct engine_options *opt,
+			 char *err, size_t err_len)
+{
+	struct kvmtaint *skel;
+	int ret;
+
+	skel = engine->skel = kvmtaint__open();
+	if (!skel) {
+		snprintf(err, err_len, "cannot open the BPF engine: %s", strerror(errno));
+		return -errno;
+	}
+	describe_host(engine, opt->vm);
+	skel->rodata->guest = opt->profile->guest;
+	skel->rodata->dfa_loaded = opt->dfa != NULL;
+	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
+	if (opt->readers_max)
+		bpf_map__set_max_entries(skel->maps.pending, opt->readers_max);
+	if (!opt->vm) {
+		bpf_program__set_autoload(skel->progs.on_kvm_entry, false);
+		bpf_program__set_autoload(skel->progs.on_kvm_exit, false);
+		bpf_program__set_autoload(skel->progs.on_kvm_msr, false);
+	}
+	ret = kvmtaint__load(skel);
+	if (ret)
+		snprintf(err, err_len,
+			 "cannot load the BPF engine: %s (run with --verbose for the verifier's words)",
+			 strerror(-ret));
+	return ret;
+}
+
+static int set_up(struct engine *engine, const struct engine_options *opt, char *err,
+		  size_t err_len)
+{
+	int ret = open_and_load(engine, opt, err, err_len);
+
+	if (ret)
+		return ret;
+	if ((ret = fill_sites(engine, opt->profile)) || (ret = fill_handlers(engine)) ||
+	    (ret = fill_dfa(engine, opt->dfa)) || (ret = fill_vcpus(engine, opt->profile)) ||
+	    (!opt->vm && (ret = fill_memory(engine, opt->mem)))) {
+		snprintf(err, err_len, "cannot fill the BPF engine's maps: %s", strerror(-ret));
+		return ret;
+	}
+	ret = pin_maps(engine);
+	if (ret) {
+		snprintf(err, err_len, "cannot pin maps in %s: %s", engine->pin_dir,
+			 strerror(-ret));
+		return ret;
+	}
+	ret = open_rings(engine);
+	if (ret) {
+		snprintf(err, err_len, "cannot set up the ring buffers: %s", strerror(-ret));
+		return ret;
+	}
+	if (!opt->vm)
+		return 0;
+	ret = guard_start(engine);
+	if (ret) {
+		snprintf(err, err_len, "cannot start the guard process: %s", strerror(-ret));
+		return ret;
+	}
+	ret = attach(engine);
+	if (ret)
+		snprintf(err, err_len, "cannot attach to KVM's tracepoints: %s", strerror(-ret));
+	return ret;
+}
+
+int engine_load(const struct engine_options *opt, struct engine **out, char *err, size_t err_len)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	int ret;
+
+	if (!engine) {
+		snprintf(err, err_len, "out of memory");
+		return -ENOMEM;
+	}
+	engine->epoll = -1;
+	engine->guard_pipe = -1;
+	engine->pid = opt->vm ? opt->vm->pid : 0;
+	if (opt->pin_dir)
+		engine->pin_dir = strdup(opt->pin_dir);
+	ret = set_up(engine, opt, err, err_len);
+	if (ret) {
+		engine_free(engine);
+		return ret;
+	}
+	*out = engine;
+	return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	for (size_t i = 0; i < sizeof(engine->links) / sizeof(engine->links[0]); i++)
+		bpf_link__destroy(engine->links[i]);
+	/* With no program left to stop the VM, let it go on if it waits. */
+	if (engine->deferred)
+		ring_buffer__consume(engine->deferred);
+	guard_stop(engine);
+	ring_buffer__free(engine->records);
+	ring_buffer__free(engine->deferred);
+	if (engine->epoll >= 0)
+		close(engine->epoll);
+	unpin_maps(engine);
+	kvmtaint__destroy(engine->skel);
+	free(engine->pin_dir);
+	free(engine);
+}
+
+int engine_map_fd(struct engine *engine, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(engine->skel->obj, name);
+
+	return map ? bpf_map__fd(map) : -ENOENT;
+}

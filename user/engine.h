@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The BPF engine: loaded for one VM and one guest kernel, its maps pinned, its records drained. */
+#ifndef KVMTAINT_ENGINE_H
+#define KVMTAINT_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bpf/kvmtaint.h"
+#include "guest_mem.h"
+#include "policy.h"
+#include "profile.h"
+#include "vm.h"
+
+struct engine;
+
+struct engine_options {
+	const struct vm_info *vm;	/* NULL: no VM, as in the native tests */
+	const struct guest_profile *profile;
+	const struct policy_dfa *dfa;	/* NULL: no policy */
+	struct guest_mem *mem;
+	uint32_t readers_max;		/* threads that may be known as readers; 0: 65,536 */
+	const char *pin_dir;		/* where to pin the maps; NULL: nowhere */
+};
+
+/*
+ * Loads the engine; with a VM, attaches it to KVM's tracepoints. From then on
+ * every trap is acted on. 0; or -errno with one clear line in err.
+ */
+int engine_load(const struct engine_options *opt, struct engine **out, char *err, size_t err_len);
+
+/* Detaches and unpins. A VM that waits for a page goes on. NULL is fine. */
+void engine_free(struct engine *engine);
+
+/* Readable when records wait; stays with the engine. */
+int engine_fd(struct engine *engine);
+
+/* One record of len bytes; the path may be cut short. Negative ends the drain. */
+typedef int (*engine_record_fn)(void *ctx, const struct kt_record *record, size_t len);
+
+/* Hands all waiting records to fn. Number of records, or fn's negative value. */
+int engine_drain(struct engine *engine, engine_record_fn fn, void *ctx);
+
+/* The next number of the sequence that BPF's own records take theirs from. */
+uint64_t engine_next_seq(void *engine);
+
+/* Sums of all CPUs. 0 or -errno. */
+int engine_counters(struct engine *engine, uint64_t out[KT_COUNT_MAX]);
+
+/*
+ * Once a second: events that the kernel skipped because a program was already
+ * running on the CPU (recursion_misses), since the last call; each may be a
+ * missed flow. 0 or more, or -errno.
+ */
+int64_t engine_tick(struct engine *engine);
+
+/*
+ * Runs the handler of input->site over these registers, outside a vCPU: guest
+ * memory comes from the VMM's page tables, or with own_memory from the caller's
+ * own mapping (native tests). Threads may replay at the same time, each for a
+ * vCPU of its own. 0, or -errno; input->result and fault are the event's (enum
+ * kt_lost; 0: done).
+ */
+int engine_replay(struct engine *engine, struct kt_deferred *input, bool own_memory);
+
+/*
+ * Tells the engine that before it was attached a process (its task_struct) had
+ * a file open or mapped; writable: mapped shared and writable. What cannot be
+ * read is a lost record of the drain that follows. 0 or -errno; -EOPNOTSUPP:
+ * this host hides where its direct map is, so nothing can be read from here.
+ */
+int engine_before_attach(struct engine *engine, gva_t task, gva_t file, bool writable,
+			 bool own_memory);
+
+/* File descriptor of a map by name, for tests; -ENOENT. */
+int engine_map_fd(struct engine *engine, const char *name);
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Options of all commands; each command takes its own. */
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "version.h"
+
+const char *argp_program_version = "kvmtaint " KVMTAINT_VERSION;
+
+enum {
+	KEY_NO_DEFAULT = 256,
+	KEY_DEFAULT,
+	KEY_NO_SCAN,
+	KEY_POLICY,
+	KEY_IMAGE,
+	KEY_JSON,
+};
+
+#define STATUS_TEXT(id, value, what) "  " #value "\t" what "\n"
+
+/* clang-format off */
+static const struct argp_option trace_options[] = {
+	{ "vm", 'v', "PID", 0, "VMM process: QEMU, Firecracker, cloud-hypervisor, ...", 1 },
+	{ NULL, 0, NULL, 0, "What is classified, in the guest:", 2 },
+	{ "secret", 's', "[LABEL=]PATTERN", 0, "A file, a directory that ends in '/', or a glob"
+	  " ('*', '?', '[...]'; '**' crosses directories); \"!PATTERN\" takes paths out. May be"
+	  " repeated. Without any: the shipped list of credential stores", 2 },
+	{ "policy", KEY_POLICY, "FILE", 0, "Such rules from FILE, one a line; '#' comments", 2 },
+	{ "default-policy", KEY_DEFAULT, NULL, 0, "The shipped list too", 2 },
+	{ "no-default-policy", KEY_NO_DEFAULT, NULL, 0, "Never the shipped list", 2 },
+	{ "no-scan", KEY_NO_SCAN, NULL, 0, "Do not look for processes that had a classified file"
+	  " open before kvmtaint came", 2 },
+	{ NULL, 0, NULL, 0, "Records:", 3 },
+	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 3 },
+	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
+	{ "quiet", 'q', NULL, 0, "No records on stdout", 3 },
+	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 3 },
+	{}
+};
+
+static const struct argp_option probe_options[] = {
+	{ "vm", 'v', "PID", 0, "VMM process", 1 },
+	{ "image", KEY_IMAGE, "FILE", 0, "A raw image of a guest's RAM instead", 1 },
+	{ "json", KEY_JSON, NULL, 0, "One JSON object", 1 },
+	{ "verbose", 'V', NULL, 0, "Every hook too", 1 },
+	{}
+};
+
+static const struct argp_option release_options[] = {
+	{ "vm", 'v', "PID", 0, "VMM process", 1 },
+	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 1 },
+	{}
+};
+/* clang-format on */
+
+static void append(struct argp_state *state, const char ***list, size_t *count, const char *arg)
+{
+	const char **grown = reallocarray(*list, *count + 1, sizeof(*grown));
+
+	if (!grown)
+		argp_failure(state, STATUS_INTERNAL, ENOMEM, "options");
+	*list = grown;
+	grown[(*count)++] = arg;
+}
+
+static pid_t parse_pid(struct argp_state *state, const char *arg)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(arg, &end, 10);
+	if (errno || *end || end == arg || pid <= 0 || pid > INT32_MAX)
+		argp_error(state, "--vm needs the pid of a process, not '%s'", arg);
+	return pid;
+}
+
+static void check(struct argp_state *state, const struct options *o)
+{
+	if (o->image && o->pid)
+		argp_error(state, "--vm and --image exclude each other");
+	if (!o->image && !o->pid)
+		argp_error(state, "--vm PID is missing");
+	if (o->want_default && o->no_default)
+		argp_error(state, "--default-policy and --no-default-policy exclude each other");
+	if (o->no_default && !o->secret_count && !o->policy_file_count)
+		argp_error(state, "nothing is classified: --no-default-policy needs --secret or"
+				  " --policy");
+	if (o->quiet && !o->output)
+		argp_error(state, "--quiet needs --output");
+}
+
+static error_t take(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'v':
+		o->pid = parse_pid(state, arg);
+		break;
+	case 's':
+		append(state, &o->secrets, &o->secret_count, arg);
+		break;
+	case KEY_POLICY:
+		append(state, &o->policy_files, &o->policy_file_count, arg);
+		break;
+	case KEY_DEFAULT:
+		o->want_default = true;
+		break;
+	case KEY_NO_DEFAULT:
+		o->no_default = true;
+		break;
+	case KEY_NO_SCAN:
+		o->no_scan = true;
+		break;
+	case 'o':
+		o->output = arg;
+		break;
+	case 'f':
+		if (strcmp(arg, "json") && strcmp(arg, "text"))
+			argp_error(state, "--format is json or text, not '%s'", arg);
+		o->format = arg[0] == 't' ? RECORD_TEXT : RECORD_JSON;
+		break;
+	case 'q':
+		o->quiet = true;
+		break;
+	case 'V':
+		o->verbose = true;
+		break;
+	case KEY_IMAGE:
+		o->image = arg;
+		break;
+	case KEY_JSON:
+		o->json = true;
+		break;
+	case ARGP_KEY_ARG:
+		argp_error(state, "unexpected '%s'", arg);
+		break;
+	case ARGP_KEY_END:
+		check(state, o);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* clang-format off */
+static const struct {
+	const char *word;
+	char *name;		/* as the command's own help shows it */
+	struct argp argp;
+} commands[COMMAND_COUNT] = {
+	[COMMAND_TRACE] = { NULL, NULL, { trace_options, take, NULL,
+		"Follows classified data through the Linux guest of a KVM virtual machine.\v"
+		"Other commands: `kvmtaint probe` tells what it sees of a guest, `kvmtaint"
+		" release` takes out the traps of a killed run; each has --help.\n\n"
+		"Exit status:\n" EXIT_STATUSES(STATUS_TEXT) } },
+	[COMMAND_PROBE] = { "probe", (char *)"kvmtaint probe", { probe_options, take, NULL,
+		"Tells step by step what kvmtaint sees of a guest's kernel, and touches nothing." } },
+	[COMMAND_RELEASE] = { "release", (char *)"kvmtaint release", { release_options, take, NULL,
+		"Takes the traps of a killed kvmtaint out of a guest." } },
+};
+/* clang-format on */
+
+void options_parse(struct options *options, int argc, char **argv)
+{
+	int c;
+
+	*options = (struct options){};
+	argp_err_exit_status = STATUS_USAGE;
+	for (c = COMMAND_TRACE + 1; c < COMMAND_COUNT; c++)
+		if (argc > 1 && !strcmp(argv[1], commands[c].word))
+			options->command = c;
+	if (options->command != COMMAND_TRACE) {
+		argv[1] = commands[options->command].name;
+		argv++;
+		argc--;
+	}
+	argp_parse(&commands[options->command].argp, argc, argv, 0, NULL, options);
+}
+
+void options_deinit(struct options *options)
+{
+	free(options->secrets);
+	free(options->policy_files);
+}

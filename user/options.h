@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The command line. */
+#ifndef KVMTAINT_OPTIONS_H
+#define KVMTAINT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "record.h"
+#include "status.h"
+
+enum command { COMMAND_TRACE, COMMAND_PROBE, COMMAND_RELEASE, COMMAND_COUNT };
+
+struct options {
+	enum command command;
+	pid_t pid; /* 0: none given */
+	const char *image; /* probe: a RAM image instead of a VM */
+	const char **secrets; /* rules, in the order given; of argv */
+	size_t secret_count;
+	const char **policy_files;
+	size_t policy_file_count;
+	bool want_default, no_default;
+	bool no_scan;
+	const char *output;
+	enum record_format format;
+	bool quiet, verbose, json;
+};
+
+/*
+ * Parses argv; on a mistake tells on stderr and ends the process with
+ * STATUS_USAGE. --help and --version end it with STATUS_OK. Free with
+ * options_deinit(); strings stay argv's.
+ */
+void options_parse(struct options *options, int argc, char **argv);
+void options_deinit(struct options *options);
+
+#endif

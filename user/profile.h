@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The guest profile: what kernel runs in the VM and where everything is in it. */
+#ifndef KVMTAINT_PROFILE_H
+#define KVMTAINT_PROFILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "../bpf/kvmtaint.h"
+#include "guest_mem.h"
+
+struct kallsyms;	/* user/kallsyms.h */
+struct btf;		/* libbpf */
+
+/* One step of the profile, as `kvmtaint probe` prints it. */
+struct profile_step {
+	const char *name;	/* "vmcoreinfo", "page tables", "kallsyms", ... */
+	bool ok;
+	char detail[200];	/* what was found, or what is wrong and what to do */
+};
+
+#define PROFILE_STEPS_MAX 32
+
+/* Where a hook's trap goes. gva 0: this guest does not have the function. */
+struct profile_hook {
+	gva_t function;
+	gva_t site;		/* the 5-byte NOP, after endbr64 if there is one */
+	gpa_t site_gpa;
+	uint32_t alternative;
+	uint8_t found[5];	/* the five bytes at site: the profile's NOP, or our own trap */
+	bool is_trap;		/* found[] is already our INVD, of a killed run */
+	bool foreign;		/* found[] is neither: guest ftrace, kprobe, livepatch... */
+};
+
+struct guest_profile {
+	struct kt_guest guest;
+	char release[65];	/* as uname -r */
+	char build_id[41];	/* hex; "" where VMCOREINFO has none */
+	uint8_t nop[5];		/* the NOP that this guest's ftrace leaves at every site */
+	struct profile_hook hooks[KT_HOOK_MAX];
+	uint64_t percpu_base[KT_VCPUS_MAX];	/* by APIC id; 0: no such CPU */
+	uint32_t cpus;
+	struct profile_step steps[PROFILE_STEPS_MAX];
+	size_t step_count;
+	struct kallsyms *symbols;
+	struct btf *types;
+};
+
+/*
+ * Builds the profile of the guest in mem, from its RAM alone. 0; or -errno with
+ * the step that failed as the last of steps (its detail is one clear line).
+ * *out is set in both cases, so that `probe` can print what was reached; free
+ * it with guest_profile_free(). Errors, each its own exit status in the README:
+ *   -ENOENT       no Linux kernel in this RAM (not booted yet, or not Linux)
+ *   -ENODATA      no BTF in the guest
+ *   -ENOSYS       no ftrace NOPs, or no CONFIG_SECURITY(_NETWORK): hooks missing
+ *   -EBUSY        a hook is in use by the guest's own ftrace, kprobe or livepatch
+ *   -EPERM        LKRG guards the guest's text
+ *   -EPROTO       anything else that does not add up (says which check)
+ */
+int guest_profile_build(struct guest_mem *mem, struct guest_profile **out);
+
+/* What a vCPU's registers say about the kernel that runs; 0: not known. */
+struct guest_cpu {
+	uint64_t cr3;
+	uint64_t lstar;		/* MSR_LSTAR, where SYSCALL enters */
+};
+
+/*
+ * The same, with a vCPU as witness (NULL: none). RAM also holds kernels that ran
+ * before a reboot or kexec, and whatever guest users forge; only the vCPU proves
+ * which one runs. Without it two complete kernels in RAM are -EPROTO.
+ */
+int guest_profile_build_for(struct guest_mem *mem, const struct guest_cpu *cpu,
+			    struct guest_profile **out);
+void guest_profile_free(struct guest_profile *profile);
+
+/* Guest virtual to physical by the guest's own tables; -EFAULT: not mapped. */
+int guest_translate(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, gpa_t *out);
+
+/* Reads guest virtual memory, across pages. 0 or -EFAULT. */
+int guest_read(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva,
+	       void *buf, size_t len);
+
+#endif

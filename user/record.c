@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+/* From a record as BPF wrote it to one line. The keys are those of record.schema.json. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "record.h"
+#include "record_json.h"
+#include "trap.h"
+#include "version.h"
+
+#define RECORD_HEAD offsetof(struct kt_record, path)
+
+static struct json_object *labels_json(const struct record_context *ctx, uint64_t labels)
+{
+	struct json_object *array = json_object_new_array();
+	unsigned int bit;
+	char buf[16];
+
+	for (bit = 0; bit < KT_LABELS_MAX; bit++) {
+		const char *name = policy_label(ctx->policy, bit);
+
+		if (!(labels >> bit & 1))
+			continue;
+		snprintf(buf, sizeof(buf), "label_%u", bit);
+		json_object_array_add(array, json_object_new_string(name ? name : buf));
+	}
+	return array;
+}
+
+static void add_comm(struct json_object *to, const struct kt_object *o)
+{
+	json_add_bytes(to, "comm", o->comm, strnlen(o->comm, sizeof(o->comm)));
+}
+
+static void add_endpoint(struct json_object *to, const struct kt_endpoint *endpoint)
+{
+	char buf[64];
+
+	if (!record_address(endpoint, buf, sizeof(buf)))
+		return;
+	json_add_string(to, "address", buf);
+	json_add_number(to, "port", endpoint->port);
+}
+
+static void add_file(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+{
+	char dev[32];
+
+	if (record_path_owner(rec) == o) {
+		json_add_bytes(to, "path", rec->path, rec->path_len);
+		if (rec->flags & KT_RECORD_PATH_CUT)
+			json_object_object_add(to, "path_cut", json_object_new_boolean(true));
+	}
+	/* The kernel's own form: include/linux/kdev_t.h. */
+	snprintf(dev, sizeof(dev), "%u:%u", o->dev >> 20, o->dev & 0xfffff);
+	json_add_string(to, "dev", dev);
+	json_add_number(to, "inode", o->ino);
+	json_add_number(to, "generation", o->generation);
+}
+
+static void add_socket(struct json_object *to, const struct kt_object *o)
+{
+	struct json_object *side;
+	const char *name;
+	bool abstract;
+	char buf[32];
+	size_t len;
+
+	json_add_string(to, "family", record_family_name(o->family, buf, sizeof(buf)));
+	json_add_string(to, "socket_type", record_socket_type_name(o->type));
+	json_add_number(to, "inode", o->ino);
+	json_add_address(to, "object", o->gva);
+	if (o->family == AF_UNIX) {
+		len = record_unix_name(o, &name, &abstract);
+		if (len || abstract)
+			json_add_bytes(to, "name", name, len);
+		if (abstract)
+			json_object_object_add(to, "abstract", json_object_new_boolean(true));
+	}
+	if (o->family != AF_INET && o->family != AF_INET6)
+		return;
+	json_add_string(to, "transport", record_protocol_name(o, buf, sizeof(buf)));
+	side = json_object_new_object();
+	add_endpoint(side, &o->local);
+	json_object_object_add(to, "local", side);
+	side = json_object_new_object();
+	add_endpoint(side, &o->remote);
+	json_object_object_add(to, "remote", side);
+}
+
+static struct json_object *object_json(const struct kt_record *rec, const struct kt_object *o)
+{
+	struct json_object *to = json_object_new_object();
+
+	json_add_string(to, "kind", record_kind_name(o->kind));
+	switch (o->kind) {
+	case KT_KIND_FILE:
+		add_file(to, rec, o);
+		break;
+	case KT_KIND_SOCKET:
+		add_socket(to, o);
+		break;
+	case KT_KIND_PIPE:
+		json_add_number(to, "inode", o->ino);
+		json_add_address(to, "object", o->gva);
+		break;
+	case KT_KIND_PROCESS:
+	case KT_KIND_MEMORY:
+		json_add_number(to, "pid", o->pid);
+		json_add_number(to, "uid", o->uid);
+		add_comm(to, o);
+		json_add_address(to, "object", o->gva);
+		break;
+	}
+	return to;
+}
+
+static struct json_object *begin(const struct record_context *ctx, uint64_t seq, uint64_t time_ns,
+				 const char *type)
+{
+	struct json_object *to = json_object_new_object(), *vm = json_object_new_object();
+	char time[40];
+
+	record_time(ctx, time_ns, time, sizeof(time));
+	json_add_number(to, "seq", seq);
+	json_add_string(to, "time", time);
+	json_add_string(to, "type", type);
+	json_add_number(vm, "pid", ctx->vm_pid);
+	json_add_bytes(vm, "name", ctx->vm_name, strlen(ctx->vm_name));
+	json_object_object_add(to, "vm", vm);
+	return to;
+}
+
+static void add_actor(struct json_object *to, const struct kt_record *rec)
+{
+	struct json_object *process;
+	char buf[64];
+
+	if (rec->flags & KT_RECORD_HAS_SYSCALL)
+		json_add_string(to, "syscall", record_syscall_name(rec, buf, sizeof(buf)));
+	if (!(rec->flags & KT_RECORD_HAS_ACTOR))
+		return;
+	process = json_object_new_object();
+	json_add_number(process, "pid", rec->actor.pid);
+	json_add_number(process, "tid", rec->actor.tid);
+	add_comm(process, &rec->actor);
+	json_add_number(process, "uid", rec->actor.uid);
+	if (rec->flags & KT_RECORD_KTHREAD)
+		json_object_object_add(process, "kthread", json_object_new_boolean(true));
+	if (rec->flags & KT_RECORD_IO_WORKER)
+		json_object_object_add(process, "io_worker", json_object_new_boolean(true));
+	json_object_object_add(to, "process", process);
+}
+
+static void add_spread(struct json_object *to, const struct record_context *ctx,
+		       const struct kt_record *rec)
+{
+	json_add_string(to, "flow", record_flow_name(rec->flow));
+	json_object_object_add(to, "source", object_json(rec, &rec->source));
+	json_object_object_add(to, "target", object_json(rec, &rec->target));
+	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_object_object_add(to, "added", labels_json(ctx, rec->added));
+	json_add_number(to, "cause", rec->cause);
+	json_add_number(to, "previous", rec->previous);
+}
+
+static void add_leak(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	const struct kt_object *o = &rec->target;
+	struct json_object *end = json_object_new_object();
+	uint32_t family = o->remote.family ? o->remote.family : o->family;
+	char buf[32];
+
+	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
+	add_endpoint(end, &o->local);
+	json_object_object_add(to, "source", end);
+	end = json_object_new_object();
+	json_add_string(end, "family", record_family_name(family, buf, sizeof(buf)));
+	json_add_string(end, "transport", record_protocol_name(o, buf, sizeof(buf)));
+	add_endpoint(end, &o->remote);
+	json_object_object_add(to, "destination", end);
+	end = json_object_new_object();
+	json_add_number(end, "inode", o->ino);
+	json_add_address(end, "object", o->gva);
+	json_object_object_add(to, "socket", end);
+	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_number(to, "cause", rec->cause);
+}
+
+static void add_gone(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	json_object_object_add(to, "target", object_json(rec, &rec->target));
+	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_number(to, "cause", rec->cause);
+	json_add_number(to, "previous", rec->previous);
+}
+
+static void add_body(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	if (rec->flags & KT_RECORD_HAS_BYTES)
+		json_add_number(to, "bytes", rec->bytes);
+	switch (rec->type) {
+	case KT_RECORD_SPREAD:
+		add_spread(to, ctx, rec);
+		break;
+	case KT_RECORD_LEAK:
+		add_leak(to, ctx, rec);
+		break;
+	case KT_RECORD_GONE:
+		add_gone(to, ctx, rec);
+		break;
+	case KT_RECORD_LOST:
+		json_add_string(to, "reason", record_lost_name(rec->lost));
+		json_add_number(to, "count", 1);
+		/* The engine says which address it could not read. */
+		if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
+			json_add_address(to, "address", rec->bytes);
+		break;
+	}
+}
+
+static char *text_line(const struct record_context *ctx, const struct kt_record *rec)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	record_write_text(out, ctx, rec);
+	fclose(out);
+	return text;
+}
+
+char *record_line(const struct record_context *ctx, const struct kt_record *rec, size_t len)
+{
+	struct json_object *to;
+
+	if (len < RECORD_HEAD || rec->path_len > KT_PATH_MAX || rec->path_len > len - RECORD_HEAD ||
+	    rec->type < KT_RECORD_SPREAD || rec->type > KT_RECORD_GUEST)
+		return NULL;
+	if (ctx->format == RECORD_TEXT)
+		return text_line(ctx, rec);
+	to = begin(ctx, rec->seq, rec->time_ns, record_type_name(rec->type));
+	json_add_number(to, "vcpu", rec->vcpu);
+	add_actor(to, rec);
+	add_body(to, ctx, rec);
+	return json_take_line(to);
+}
+
+static struct json_object *hooks_json(const struct guest_profile *profile)
+{
+	struct json_object *array = json_object_new_array();
+	int h;
+
+	for (h = 0; h < KT_HOOK_MAX; h++) {
+		struct json_object *hook;
+		char name[64];
+
+		if (!profile->hooks[h].function.v)
+			continue;
+		hook = json_object_new_object();
+		json_add_string(hook, "name", trap_hook_name(profile, h, name, sizeof(name)));
+		json_add_address(hook, "address", profile->hooks[h].function.v);
+		json_object_array_add(array, hook);
+	}
+	return array;
+}
+
+static char *text_of(const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	return n < 0 ? NULL : text;
+}
+
+static uint64_t all_labels(const struct record_context *ctx)
+{
+	uint64_t labels = 0;
+	unsigned int bit;
+
+	for (bit = 0; policy_label(ctx->policy, bit); bit++)
+		labels |= 1ULL << bit;
+	return labels;
+}
+
+char *record_start_line(const struct record_context *ctx, uint64_t seq,
+			const struct guest_profile *profile, uint64_t held_ns)
+{
+	struct json_object *to, *guest;
+
+	if (ctx->format == RECORD_TEXT)
+		return text_of("tracing starts.\nvm: %d\nseq: %llu\n\n", ctx->vm_pid,
+			       (unsigned long long)seq);
+	to = begin(ctx, seq, record_now(), "start");
+	json_add_string(to, "version", KVMTAINT_VERSION);
+	guest = json_object_new_object();
+	json_add_bytes(guest, "release", profile->release, strlen(profile->release));
+	json_add_number(guest, "cpus", profile->cpus);
+	json_object_object_add(to, "guest", guest);
+	json_add_string(to, "trap", "patch");
+	json_object_object_add(to, "hooks", hooks_json(profile));
+	json_object_object_add(to, "labels", labels_json(ctx, all_labels(ctx)));
+	json_add_number(to, "held_ns", held_ns);
+	return json_take_line(to);
+}
+
+char *record_stop_line(const struct record_context *ctx, uint64_t seq, const char *reason,
+		       const uint64_t counters[KT_COUNT_MAX])
+{
+	struct json_object *to, *all;
+	int i;
+
+	if (ctx->format == RECORD_TEXT)
+		return text_of("tracing ends: %s.\nseq: %llu\n\n", reason, (unsigned long long)seq);
+	to = begin(ctx, seq, record_now(), "stop");
+	json_add_string(to, "reason", reason);
+	all = json_object_new_object();
+	for (i = 0; i < KT_COUNT_MAX; i++)
+		json_add_number(all, record_counter_name(i), counters[i]);
+	json_object_object_add(to, "counters", all);
+	return json_take_line(to);
+}
+
+char *record_lost_line(const struct record_context *ctx, uint64_t seq, const char *reason,
+		       uint64_t count, uint64_t first, uint64_t last)
+{
+	struct json_object *to, *missing;
+
+	if (ctx->format == RECORD_TEXT)
+		return text_of("data flows or records may have been missed: %s.\ncount: %llu\n"
+			       "seq: %llu\n\n",
+			       reason, (unsigned long long)count, (unsigned long long)seq);
+	to = begin(ctx, seq, record_now(), "lost");
+	json_add_string(to, "reason", reason);
+	json_add_number(to, "count", count);
+	if (first) {
+		missing = json_object_new_object();
+		json_add_number(missing, "first", first);
+		json_add_number(missing, "last", last);
+		json_object_object_add(to, "missing", missing);
+	}
+	return json_take_line(to);
+}
