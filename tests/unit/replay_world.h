@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Many guest processes and carriers out of one RAM image, for races: copies of
+ * the image's own objects, laid over the guest's kernel text (in this process's
+ * private mapping), of which the engine reads nothing.
+ */
+#ifndef KVMTAINT_TESTS_REPLAY_WORLD_H
+#define KVMTAINT_TESTS_REPLAY_WORLD_H
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "guest_image.h"
+#include "user/engine.h"
+
+#define POOL	    256 /* objects of each kind, used in turn */
+#define TASK_SIZE   16384 /* room for a task_struct; its signal_struct lies at the end */
+#define SIGNAL_AT   15360
+#define OBJECT_SIZE 2048 /* room for any other object */
+
+/* One image with an engine over it. Tasks 0 to POOL - 1 run on any vCPU. */
+struct world {
+	struct guest_mem *mem;
+	struct guest_profile *profile;
+	struct policy *policy; /* /tmp/secret.txt has the first label */
+	struct engine *engine;
+	uint64_t holder, bystander; /* tasks of the image */
+	uint64_t tasks, objects; /* where the copies lie */
+	uint32_t object_count;
+	uint64_t moved; /* guest text gva -> this process's memory */
+};
+
+static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
+{
+	uint64_t value = 0;
+
+	assert_int_equal(guest_read(w->mem, &w->profile->guest, GVA(gva), &value, size), 0);
+	return value;
+}
+
+/* Changes a copy. */
+static inline void set(const struct world *w, uint64_t gva, uint64_t value, size_t size)
+{
+	memcpy((void *)(uintptr_t)(gva + w->moved), &value, size);
+}
+
+/* A copy of the guest object at from; returns where it is in the guest. */
+static inline uint64_t copy_of(struct world *w, uint64_t from)
+{
+	uint64_t to = w->objects + (uint64_t)OBJECT_SIZE * w->object_count++;
+
+	assert_true(to + OBJECT_SIZE <= w->profile->guest.text_gva + w->profile->guest.image_size);
+	assert_int_equal(guest_read(w->mem, &w->profile->guest, GVA(from),
+				    (void *)(uintptr_t)(to + w->moved), OBJECT_SIZE),
+			 0);
+	return to;
+}
+
+static inline uint64_t task(const struct world *w, uint32_t n)
+{
+	return w->tasks + (uint64_t)TASK_SIZE * (n % POOL);
+}
+
+static inline uint64_t signal_of(const struct world *w, uint32_t n)
+{
+	return task(w, n) + SIGNAL_AT;
+}
+
+/* A process of its own for each task, which runs on some CPU. */
+static inline void make_tasks(struct world *w)
+{
+	const struct kt_guest *g = &w->profile->guest;
+
+	for (uint32_t n = 0; n < POOL; n++) {
+		uint64_t at = task(w, n);
+
+		assert_int_equal(guest_read(w->mem, g, GVA(w->bystander),
+					    (void *)(uintptr_t)(at + w->moved), SIGNAL_AT),
+				 0);
+		set(w, at + g->task_signal, at + SIGNAL_AT, 8);
+		set(w, at + g->task_group_leader, at, 8);
+		set(w, at + g->task_on_cpu, 1, 4);
+		set(w, at + g->task_pid, 1000 + n, 4);
+		set(w, at + g->task_tgid, 1000 + n, 4);
+	}
+}
+
+static inline uint64_t find_task(const struct world *w, uint32_t pid)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t head = g->sym_init_task + g->task_tasks, at = head;
+
+	for (int i = 0; i < 10000; i++) {
+		if (peek(w, at - g->task_tasks + g->task_pid, 4) == pid)
+			return at - g->task_tasks;
+		at = peek(w, at, 8);
+		if (at == head)
+			break;
+	}
+	fail_msg("no task with pid %u", pid);
+	return 0;
+}
+
+/* struct file behind a descriptor of a task of the image, by the name of its fact. */
+static inline uint64_t file_of(const struct world *w, const char *series, uint64_t of,
+			       const char *name)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	char key[64];
+	uint64_t fdt;
+
+	snprintf(key, sizeof(key), "%s.fd", name);
+	fdt = peek(w, peek(w, of + g->task_files, 8) + g->files_fdt, 8);
+	return peek(w, peek(w, fdt + g->fdt_fd, 8) + 8 * image_number(series, key), 8);
+}
+
+/*
+ * Runs one hook with a task as current on a vCPU. A page of the image that is
+ * not in memory is brought in, as by the slow path. The enum kt_lost of it, or
+ * -errno; may be called by several threads, each with a vCPU of its own.
+ */
+static inline int64_t run_hook(const struct world *w, uint32_t vcpu, enum kt_hook hook,
+			       uint64_t current, uint64_t a0, uint64_t a1)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	struct kt_deferred input = {
+		.args = { a0, a1 },
+		.site = w->profile->hooks[hook].site.v,
+		/* By which "current" is read from the task's group_leader: itself. */
+		.percpu_base = current + g->task_group_leader - g->sym_current_task,
+		.vcpu = vcpu,
+	};
+	int ret;
+
+	for (int i = 0; i < 64; i++) {
+		ret = engine_replay(w->engine, &input, true);
+		if (ret)
+			return ret;
+		if (input.result != KT_LOST_HOST_MEMORY)
+			break;
+		(void)*(volatile char *)(uintptr_t)input.fault;
+	}
+	return input.result;
+}
+
+static inline uint64_t labels_of(const struct world *w, const char *set_name, const void *key)
+{
+	struct {
+		struct kt_managed managed;
+		char rest[256];
+	} value;
+
+	return bpf_map_lookup_elem(engine_map_fd(w->engine, set_name), key, &value)
+		       ? 0
+		       : value.managed.labels;
+}
+
+/* Puts an object into a set with these labels, as if it had been managed all along. */
+static inline void manage(const struct world *w, const char *set_name, uint64_t gva,
+			  uint64_t labels)
+{
+	struct {
+		struct kt_managed managed;
+		char rest[256];
+	} value = { .managed.labels = labels };
+
+	assert_int_equal(
+		bpf_map_update_elem(engine_map_fd(w->engine, set_name), &gva, &value, BPF_ANY), 0);
+}
+
+/* The world of an image; false: the image is not there. */
+static inline bool world_open(struct world *w, const char *series)
+{
+	struct engine_options opt = {};
+	const struct policy_dfa *dfa;
+	const struct kt_slot *slots;
+	char err[512] = "";
+	uint64_t top, length;
+	size_t count;
+
+	if (access(image_path(series, "ram.raw"), R_OK))
+		return false;
+	assert_int_equal(guest_mem_open_image(image_path(series, "ram.raw"), &w->mem), 0);
+	assert_int_equal(guest_profile_build(w->mem, &w->profile), 0);
+	slots = guest_mem_slots(w->mem, &count);
+	assert_int_equal(count, 1);
+	w->moved = slots[0].hva + w->profile->guest.text_gpa - w->profile->guest.text_gva;
+	w->tasks = w->profile->guest.text_gva;
+	w->objects = w->tasks + (uint64_t)POOL * TASK_SIZE;
+	/* The text alone: data follow it, and the engine reads them. */
+	length = (uint64_t)POOL * TASK_SIZE + 4ULL * POOL * OBJECT_SIZE;
+	top = w->tasks + w->moved;
+	assert_int_equal(mprotect((void *)(uintptr_t)top, length, PROT_READ | PROT_WRITE), 0);
+	w->holder = find_task(w, image_number(series, "holder.pid"));
+	w->bystander = find_task(w, image_number(series, "bystander.pid"));
+	make_tasks(w);
+	w->policy = policy_new();
+	assert_int_equal(policy_add(w->policy, "lab=/tmp/secret.txt", err, sizeof(err)), 0);
+	assert_int_equal(policy_compile(w->policy, &dfa, err, sizeof(err)), 0);
+	opt.dfa = dfa;
+	opt.profile = w->profile;
+	opt.mem = w->mem;
+	/* A scan walks the whole table: with a small one there are more races a second. */
+	opt.readers_max = 4 * POOL;
+	if (engine_load(&opt, &w->engine, err, sizeof(err)))
+		fail_msg("%s", err);
+	return true;
+}
+
+static inline void world_close(struct world *w)
+{
+	engine_free(w->engine);
+	policy_free(w->policy);
+	guest_profile_free(w->profile);
+	guest_mem_close(w->mem);
+}
+
+#endif

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The BPF engine, run natively (BPF_PROG_TEST_RUN) over RAM images of real
+ * guests: each test sends hooks through the engine as a vCPU would and looks at
+ * the managed sets and the records. No VM and no lab are needed.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <bpf/bpf.h>
+
+#include "user/engine.h"
+
+#define RECORDS_MAX 64
+
+/* One image, one engine over it, and what its guest says of itself. */
+struct world {
+	const char *series;
+	struct guest_mem *mem;
+	struct guest_profile *profile;
+	struct policy *policy;
+	struct engine *engine;
+	gva_t holder, bystander;
+	struct kt_record records[RECORDS_MAX];
+	size_t count;
+	uint64_t fault;		/* address of this process that the last hook could not read */
+};
+
+static const char *series_list[] = { "5.10", "6.1", "6.12", "6.18", "7" };
+
+static void image_path(char *path, size_t len, const char *series, const char *file)
+{
+	const char *dir = getenv("KT_IMAGES");
+
+	snprintf(path, len, "%s/%s/%s", dir ? dir : ".cache/images", series, file);
+}
+
+/* The number after "key=" in the image's facts; fails the test when absent. */
+static uint64_t fact(const struct world *w, const char *key)
+{
+	char path[512], line[512];
+	size_t len = strlen(key);
+	FILE *f;
+
+	image_path(path, sizeof(path), w->series, "facts");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, len) && line[len] == '=') {
+			fclose(f);
+			return strtoull(line + len + 1, NULL, 0);
+		}
+	}
+	fclose(f);
+	fail_msg("no fact %s", key);
+	return 0;
+}
+
+/* --- the guest's memory --------------------------------------------------- */
+
+static uint64_t peek(const struct world *w, uint64_t gva, size_t size)
+{
+	uint64_t value = 0;
+
+	assert_int_equal(guest_read(w->mem, &w->profile->guest, GVA(gva), &value, size), 0);
+	return value;
+}
+
+/* Where this process has a guest byte mapped. */
+static void *host_address(const struct world *w, uint64_t gva)
+{
+	const struct kt_slot *slots;
+	size_t count;
+	gpa_t gpa;
+
+	assert_int_equal(guest_translate(w->mem, &w->profile->guest, GVA(gva), &gpa), 0);
+	slots = guest_mem_slots(w->mem, &count);
+	assert_int_equal(count, 1);
+	return (void *)(uintptr_t)(slots[0].hva + gpa.v);
+}
+
+/* Changes this process's private copy of the image. */
+static void poke(const struct world *w, uint64_t gva, const void *value, size_t size)
+{
+	uintptr_t at = (uintptr_t)host_address(w, gva);
+
+	assert_int_equal(mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE), 0);
+	memcpy((void *)at, value, size);
+}
+
+static gva_t find_task(const struct world *w, uint32_t pid)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t head = g->sym_init_task + g->task_tasks, at = head;
+
+	for (int i = 0; i < 10000; i++) {
+		uint64_t task = at - g->task_tasks;
+
+		if (peek(w, task + g->task_pid, 4) == pid)
+			return GVA(task);
+		at = peek(w, at, 8);
+		if (at == head)
+			break;
+	}
+	fail_msg("no task with pid %u", pid);
+	return GVA(0);
+}
+
+/* struct file behind a descriptor of the holder, by the name of its fact. */
+static uint64_t holder_file(const struct world *w, const char *name)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	char key[64];
+	uint64_t files, fdt;
+
+	snprintf(key, sizeof(key), "%s.fd", name);
+	files = peek(w, w->holder.v + g->task_files, 8);
+	fdt = peek(w, files + g->files_fdt, 8);
+	return peek(w, peek(w, fdt + g->fdt_fd, 8) + 8 * fact(w, key), 8);
+}
+
+static uint64_t holder_socket(const struct world *w, const char *name)
+{
+	return peek(w, holder_file(w, name) + w->profile->guest.file_private_data, 8);
+}
+
+static uint64_t sock_of(const struct world *w, const char *name)
+{
+	return peek(w, holder_socket(w, name) + w->profile->guest.socket_sk, 8);
+}
+
+/* --- running hooks --------------------------------------------------------- */
+
+static int keep(void *ctx, const struct kt_record *record, size_t len)
+{
+	struct world *w = ctx;
+
+	assert_true(len <= sizeof(*record));
+	assert_true(w->count < RECORDS_MAX);
+	memset(&w->records[w->count], 0, sizeof(*record));
+	memcpy(&w->records[w->count++], record, len);
+	return 0;
+}
+
+/* Runs one hook with task as current; the enum kt_lost that came of it. */
+static uint32_t hook_result(struct world *w, enum kt_hook hook, gva_t task, uint64_t a0,
+			    uint64_t a1, uint64_t a2)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	struct kt_deferred input = {
+		.args = { a0, a1, a2 },
+		.site = w->profile->hooks[hook].site.v,
+		/* A per-CPU base by which "current" is read from task->group_leader: itself. */
+		.percpu_base = task.v + g->task_group_leader - g->sym_current_task,
+	};
+
+	assert_true(input.site);
+	assert_int_equal(engine_replay(w->engine, &input, true), 0);
+	w->count = 0;
+	assert_true(engine_drain(w->engine, keep, w) >= 0);
+	w->fault = input.fault;
+	return input.result;
+}
+
+/* As the slow path does: a page of the image that is not in memory yet is brought in. */
+static void hook(struct world *w, enum kt_hook h, gva_t task, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	uint32_t result;
+
+	for (int i = 0; i < 64; i++) {
+		result = hook_result(w, h, task, a0, a1, a2);
+		if (result != KT_LOST_HOST_MEMORY)
+			break;
+		(void)*(volatile char *)(uintptr_t)w->fault;
+	}
+	assert_int_equal(result, 0);
+}
+
+#define MAY_WRITE 2
+#define MAY_READ  4
+
+static void reads(struct world *w, gva_t task, const char *file)
+{
+	hook(w, KT_HOOK_file_permission, task, holder_file(w, file), MAY_READ, 0);
+}
+
+static void writes(struct world *w, gva_t task, const char *file)
+{
+	hook(w, KT_HOOK_file_permission, task, holder_file(w, file), MAY_WRITE, 0);
+}
+
+static uint64_t labels_of(struct world *w, const char *set, uint64_t gva)
+{
+	struct { struct kt_managed managed; char rest[256]; } value;
+
+	return bpf_map_lookup_elem(engine_map_fd(w->engine, set), &gva, &value) ?
+		       0 : value.managed.labels;
+}
+
+static uint64_t process_labels(struct world *w, gva_t task)
+{
+	return labels_of(w, "processes", peek(w, task.v + w->profile->guest.task_signal, 8));
+}
+
+/* --- fixture --------------------------------------------------------------- */
+
+static int set_up(void **state)
+{
+	const char *series = *state;
+	struct world *w = calloc(1, sizeof(*w));
+	const struct policy_dfa *dfa;
+	struct engine_options opt = {};
+	char path[512], err[512] = "";
+
+	w->series = series;
+	*state = w;
+	image_path(path, sizeof(path), series, "ram.raw");
+	if (access(path, R_OK))
+		return 0;
+	assert_int_equal(guest_mem_open_image(path, &w->mem), 0);
+	assert_int_equal(guest_profile_build(w->mem, &w->profile), 0);
+	w->holder = find_task(w, fact(w, "holder.pid"));
+	w->bystander = find_task(w, fact(w, "bystander.pid"));
+	w->policy = policy_new();
+	assert_int_equal(policy_add(w->policy, "lab=/tmp/secret.txt", err, sizeof(err)), 0);
+	assert_int_equal(policy_compile(w->policy, &dfa, err, sizeof(err)), 0);
+	opt.profile = w->profile;
+	opt.dfa = dfa;
+	opt.mem = w->mem;
+	if (engine_load(&opt, &w->engine, err, sizeof(err)))
+		fail_msg("%s", err);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+
+	engine_free(w->engine);
+	policy_free(w->policy);
+	guest_profile_free(w->profile);
+	guest_mem_close(w->mem);
+	*state = (void *)w->series;
+	free(w);
+	return 0;
+}
+
+static struct world *world(void **state)
+{
+	struct world *w = *state;
+
+	if (!w->engine)
+		skip();
+	return w;
+}
+
+static void holder_knows(struct world *w)
+{
+	reads(w, w->holder, "secret");
+	assert_int_equal(process_labels(w, w->holder), 1);
+}
+
+/* --- tests ----------------------------------------------------------------- */
+
+static void a_reader_of_a_named_file_becomes_managed(void **state)
+{
+	struct world *w = world(state);
+
+	reads(w, w->holder, "secret");
+	assert_int_equal(w->count, 2);
+	assert_int_equal(w->records[0].type, KT_RECORD_SPREAD);
+	assert_int_equal(w->records[0].flow, KT_FLOW_POLICY);
+	assert_int_equal(w->records[0].target.kind, KT_KIND_FILE);
+	assert_int_equal(w->records[0].target.ino, fact(w, "secret.ino"));
+	assert_int_equal(w->records[0].path_len, strlen("/tmp/secret.txt"));
+	assert_memory_equal(w->records[0].path, "/tmp/secret.txt", w->records[0].path_len);
+	assert_int_equal(w->records[1].target.kind, KT_KIND_PROCESS);
+	assert_int_equal(w->records[1].target.pid, fact(w, "holder.pid"));
+	assert_int_equal(w->records[1].cause, w->records[0].seq);
+	assert_int_equal(w->records[1].flow, KT_FLOW_READ);
+	assert_int_equal(process_labels(w, w->holder), 1);
+	reads(w, w->holder, "secret");
+	assert_int_equal(w->count, 0);
+}
+
+static void a_clean_process_spreads_nothing(void **state)
+{
+	struct world *w = world(state);
+
+	writes(w, w->bystander, "pipe_write");
+	reads(w, w->bystander, "pipe_read");
+	writes(w, w->bystander, "fifo");
+	hook(w, KT_HOOK_socket_sendmsg, w->bystander, holder_socket(w, "tcp4_client"), 0, 10);
+	hook(w, KT_HOOK_socket_recvmsg, w->bystander, holder_socket(w, "tcp4_server"), 0, 10);
+	assert_int_equal(w->count, 0);
+	assert_int_equal(process_labels(w, w->bystander), 0);
+}
+
+static void a_pipe_carries(void **state)
+{
+	struct world *w = world(state);
+
+	holder_knows(w);
+	writes(w, w->holder, "pipe_write");
+	assert_int_equal(w->count, 1);
+	assert_int_equal(w->records[0].target.kind, KT_KIND_PIPE);
+	assert_int_equal(w->records[0].target.ino, fact(w, "pipe_read.ino"));
+	reads(w, w->bystander, "pipe_read");
+	assert_int_equal(w->count, 1);
+	assert_int_equal(w->records[0].source.kind, KT_KIND_PIPE);
+	assert_int_equal(process_labels(w, w->bystander), 1);
+}
+
+static void a_reader_that_waits_on_a_pipe_is_told(void **state)
+{
+	struct world *w = world(state);
+	uint32_t one = 1;
+
+	reads(w, w->bystander, "fifo");
+	assert_int_equal(process_labels(w, w->bystander), 0);
+	holder_knows(w);
+	/* It runs on another CPU: whatever it did last, it may be in the read. */
+	poke(w, w->bystander.v + w->profile->guest.task_on_cpu, &one, sizeof(one));
+	writes(w, w->holder, "fifo");
+	assert_int_equal(w->count, 2);
+	assert_int_equal(w->records[1].target.kind, KT_KIND_PROCESS);
+	assert_int_equal(w->records[1].target.pid, fact(w, "bystander.pid"));
+	assert_int_equal(w->records[1].cause, w->records[0].seq);
+	assert_int_equal(process_labels(w, w->bystander), 1);
+}
+
+static void a_thread_that_exited_is_no_reader(void **state)
+{
+	struct world *w = world(state);
+	uint32_t one = 1;
+
+	reads(w, w->bystander, "fifo");
+	poke(w, w->bystander.v + w->profile->guest.task_on_cpu, &one, sizeof(one));
+	hook(w, KT_HOOK_task_exit, w->bystander, w->bystander.v, 1, 0);
+	holder_knows(w);
+	writes(w, w->holder, "fifo");
+	assert_int_equal(w->count, 1);
+	assert_int_equal(process_labels(w, w->bystander), 0);
+}
+
+static void unix_stream_goes_to_its_peer(void **state)
+{
+	struct world *w = world(state);
+
+	holder_knows(w);
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, "unix_stream_0"), 0, 10);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, "unix_stream_1")), 1);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, "unix_stream_0")), 0);
+	hook(w, KT_HOOK_socket_recvmsg, w->bystander, holder_socket(w, "unix_stream_1"), 0, 10);
+	assert_int_equal(process_labels(w, w->bystander), 1);
+	assert_int_equal(w->records[0].source.kind, KT_KIND_SOCKET);
+	assert_int_equal(w->records[0].source.ino, fact(w, "unix_stream_1.ino"));
+}
+
+static void unix_datagram_goes_where_the_kernel_asks(void **state)
+{
+	struct world *w = world(state);
+
+	holder_knows(w);
+	hook(w, KT_HOOK_unix_may_send, w->holder, holder_socket(w, "unix_dgram_0"),
+	     holder_socket(w, "unix_named"), 0);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, "unix_named")), 1);
+	assert_int_equal(w->records[0].target.family, 1);
+	assert_true(w->records[0].target.name_len > 0);
+}
+
+static void tcp_finds_the_receiver(void **state, const char *client, const char *server)
+{
+	struct world *w = world(state);
+
+	holder_knows(w);
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, client), 0, 10);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, server)), 1);
+	assert_int_equal(w->count, 1);
+	assert_int_equal(w->records[0].type, KT_RECORD_SPREAD);
+	/* And the way back, with the route now known. */
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, server), 0, 10);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, client)), 1);
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, client), 0, 10);
+	assert_int_equal(w->count, 0);
+}
+
+static void tcp4_on_loopback_finds_the_receiver(void **state)
+{
+	tcp_finds_the_receiver(state, "tcp4_client", "tcp4_server");
+}
+
+static void tcp6_on_loopback_finds_the_receiver(void **state)
+{
+	tcp_finds_the_receiver(state, "tcp6_client", "tcp6_server");
+}
+
+static void udp_on_loopback_finds_the_receiver(void **state)
+{
+	struct world *w = world(state);
+
+	holder_knows(w);
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, "udp_connected"), 0, 10);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, "udp_bound")), 1);
+	assert_int_equal(w->count, 1);
+}
+
+static void tcp_to_another_machine_is_a_leak(void **state)
+{
+	struct world *w = world(state);
+	static const uint8_t address[4] = { 203, 0, 113, 9 };
+	uint64_t sk = sock_of(w, "tcp4_client");
+
+	poke(w, sk + w->profile->guest.skc_daddr, address, sizeof(address));
+	holder_knows(w);
+	for (int i = 0; i < 2; i++) {
+		hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, "tcp4_client"), 0, 77);
+		assert_int_equal(w->count, 1);
+		assert_int_equal(w->records[0].type, KT_RECORD_LEAK);
+		assert_int_equal(w->records[0].leak_kind, KT_LEAK_REMOTE);
+		assert_int_equal(w->records[0].bytes, 77);
+		assert_int_equal(w->records[0].target.remote.port,
+				 fact(w, "tcp4_server.port"));
+		assert_memory_equal(w->records[0].target.remote.address, address, 4);
+		assert_int_equal(w->records[0].target.local.port, fact(w, "tcp4_client.port"));
+	}
+}
+
+static void loopback_without_a_receiver_is_unresolved(void **state)
+{
+	struct world *w = world(state);
+	uint64_t sk = sock_of(w, "udp_connected");
+	uint16_t port = htobe16(9);
+
+	poke(w, sk + w->profile->guest.skc_dport, &port, sizeof(port));
+	holder_knows(w);
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, "udp_connected"), 0, 10);
+	assert_int_equal(w->count, 1);
+	assert_int_equal(w->records[0].type, KT_RECORD_LEAK);
+	assert_int_equal(w->records[0].leak_kind, KT_LEAK_UNRESOLVED);
+}
+
+static void a_child_inherits_and_leaves_at_exit(void **state)
+{
+	struct world *w = world(state);
+
+	hook(w, KT_HOOK_task_new, w->holder, w->bystander.v, 0, 0);
+	assert_int_equal(process_labels(w, w->bystander), 0);
+	holder_knows(w);
+	hook(w, KT_HOOK_task_new, w->holder, w->bystander.v, 0, 0);
+	assert_int_equal(process_labels(w, w->bystander), 1);
+	assert_int_equal(w->records[0].flow, KT_FLOW_FORK);
+	/* A thread that is not the last leaves its process where it is. */
+	hook(w, KT_HOOK_task_exit, w->bystander, w->bystander.v, 0, 0);
+	assert_int_equal(process_labels(w, w->bystander), 1);
+	hook(w, KT_HOOK_task_exit, w->bystander, w->bystander.v, 1, 0);
+	assert_int_equal(process_labels(w, w->bystander), 0);
+	assert_int_equal(w->records[0].type, KT_RECORD_GONE);
+}
+
+static void a_new_process_at_an_old_address_is_clean(void **state)
+{
+	struct world *w = world(state);
+
+	holder_knows(w);
+	hook(w, KT_HOOK_task_new, w->bystander, w->holder.v, 0, 0);
+	assert_int_equal(process_labels(w, w->holder), 0);
+}
+
+static void released_sockets_and_pipes_leave(void **state)
+{
+	struct world *w = world(state);
+	uint64_t pipe = peek(w, holder_file(w, "pipe_read") + w->profile->guest.file_private_data, 8);
+
+	holder_knows(w);
+	writes(w, w->holder, "pipe_write");
+	assert_int_equal(labels_of(w, "pipes", pipe), 1);
+	hook(w, KT_HOOK_pipe_free, w->holder, pipe, 0, 0);
+	assert_int_equal(labels_of(w, "pipes", pipe), 0);
+	assert_int_equal(w->records[0].type, KT_RECORD_GONE);
+	hook(w, KT_HOOK_socket_sendmsg, w->holder, holder_socket(w, "unix_stream_0"), 0, 10);
+	hook(w, KT_HOOK_sk_free, w->holder, sock_of(w, "unix_stream_1"), 0, 0);
+	assert_int_equal(labels_of(w, "sockets", sock_of(w, "unix_stream_1")), 0);
+	assert_int_equal(w->records[0].type, KT_RECORD_GONE);
+}
+
+static void what_was_open_before_attach_counts(void **state)
+{
+	struct world *w = world(state);
+
+	assert_int_equal(engine_before_attach(w->engine, w->bystander,
+					      GVA(holder_file(w, "secret")), false, true), 0);
+	assert_int_equal(process_labels(w, w->bystander), 1);
+}
+
+static void a_wild_guest_pointer_is_said_not_followed(void **state)
+{
+	struct world *w = world(state);
+
+	assert_int_equal(hook_result(w, KT_HOOK_file_permission, w->holder,
+				     0xdead000000000000ULL, MAY_READ, 0), KT_LOST_GUEST_MEMORY);
+	assert_int_equal(hook_result(w, KT_HOOK_socket_recvmsg, w->holder,
+				     0xffffffffffffff00ULL, 0, 0), KT_LOST_GUEST_MEMORY);
+}
+
+static void a_page_that_is_not_there_asks_for_the_slow_path(void **state)
+{
+	struct world *w = world(state);
+	uint64_t file = holder_file(w, "secret");
+	void *page = (void *)((uintptr_t)host_address(w, file) & ~4095UL);
+
+	assert_int_equal(mprotect(page, 4096, PROT_NONE), 0);
+	assert_int_equal(hook_result(w, KT_HOOK_file_permission, w->holder, file, MAY_READ, 0),
+			 KT_LOST_HOST_MEMORY);
+	assert_int_equal(process_labels(w, w->holder), 0);
+	assert_int_equal(mprotect(page, 4096, PROT_READ), 0);
+	hook(w, KT_HOOK_file_permission, w->holder, file, MAY_READ, 0);
+	assert_int_equal(process_labels(w, w->holder), 1);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	struct CMUnitTest tests[] = {
+		TEST(a_reader_of_a_named_file_becomes_managed),
+		TEST(a_clean_process_spreads_nothing),
+		TEST(a_pipe_carries),
+		TEST(a_reader_that_waits_on_a_pipe_is_told),
+		TEST(a_thread_that_exited_is_no_reader),
+		TEST(unix_stream_goes_to_its_peer),
+		TEST(unix_datagram_goes_where_the_kernel_asks),
+		TEST(tcp4_on_loopback_finds_the_receiver),
+		TEST(tcp6_on_loopback_finds_the_receiver),
+		TEST(udp_on_loopback_finds_the_receiver),
+		TEST(tcp_to_another_machine_is_a_leak),
+		TEST(loopback_without_a_receiver_is_unresolved),
+		TEST(a_child_inherits_and_leaves_at_exit),
+		TEST(a_new_process_at_an_old_address_is_clean),
+		TEST(released_sockets_and_pipes_leave),
+		TEST(what_was_open_before_attach_counts),
+		TEST(a_wild_guest_pointer_is_said_not_followed),
+		TEST(a_page_that_is_not_there_asks_for_the_slow_path),
+	};
+	int failed = 0;
+
+	for (size_t i = 0; i < sizeof(series_list) / sizeof(series_list[0]); i++) {
+		char name[64];
+
+		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
+			tests[t].initial_state = (void *)series_list[i];
+		snprintf(name, sizeof(name), "engine on %s", series_list[i]);
+		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
+						  NULL, NULL);
+	}
+	return failed;
+}

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Every kind of record against the schema; hostile names in JSON and on a terminal. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <json-c/json.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../../user/escape.h"
+#include "../../user/record.h"
+
+#define VALIDATE                                                                                   \
+	"/usr/bin/python3 -c 'import json,sys,jsonschema\n"                                                 \
+	"s=json.load(open(\"user/record.schema.json\"))\n"                                         \
+	"v=jsonschema.Draft202012Validator(s)\n"                                                   \
+	"n=0\n"                                                                                    \
+	"for line in open(sys.argv[1]):\n"                                                         \
+	"    r=json.loads(line); n+=1\n"                                                           \
+	"    for e in v.iter_errors(r):\n"                                                         \
+	"        print(line, [c.message for c in e.context], e.message, file=sys.stderr)\n"        \
+	"        sys.exit(1)\n"                                                                    \
+	"sys.exit(0 if n==int(sys.argv[2]) else 2)' %s %d"
+
+/* What Unicode, JSON and terminals each dislike; none of it may reach a line raw. */
+static const char hostile[] =
+	"a\n{\"seq\":1}\x1b[2J\x7f\r\t\"\\/\xc2\x9b"
+	"31m\xe2\x80\xae"
+	"\xff\xfe\xc0\xaf\xed\xa0\x80\xf5\x80\x80\x80 \xc3\xa9\xe6\x97\xa5\xe2";
+
+static struct record_context context(enum record_format format)
+{
+	static struct policy *policy;
+	char err[256];
+
+	if (!policy) {
+		policy = policy_new();
+		policy_add(policy, "hr=/srv/hr/", err, sizeof(err));
+		policy_add(policy, "pay=/srv/pay/", err, sizeof(err));
+	}
+	return (struct record_context){
+		.format = format, .vm_pid = 4242, .vm_name = "web1", .policy = policy
+	};
+}
+
+static struct kt_object process(void)
+{
+	return (struct kt_object){ .kind = KT_KIND_PROCESS,
+				   .pid = 1298,
+				   .tid = 1299,
+				   .uid = 1000,
+				   .comm = "ssh",
+				   .gva = 0xffff888012345678 };
+}
+
+static struct kt_object file(void)
+{
+	return (struct kt_object){
+		.kind = KT_KIND_FILE, .dev = 254 << 20 | 1, .ino = 77, .generation = 3
+	};
+}
+
+static struct kt_object inet(void)
+{
+	return (struct kt_object){
+		.kind = KT_KIND_SOCKET,
+		.gva = 0xffff888000000001,
+		.family = AF_INET,
+		.type = SOCK_STREAM,
+		.protocol = IPPROTO_TCP,
+		.ino = 9,
+		.local = { .address = { 10, 0, 2, 15 }, .port = 40112, .family = AF_INET },
+		.remote = { .address = { 172, 21, 16, 97 }, .port = 22, .family = AF_INET },
+	};
+}
+
+static struct kt_object unix_socket(const char *name, size_t len)
+{
+	struct kt_object o = { .kind = KT_KIND_SOCKET,
+			       .gva = 1,
+			       .family = AF_UNIX,
+			       .type = SOCK_DGRAM,
+			       .name_len = len };
+
+	memcpy(o.name, name, len);
+	return o;
+}
+
+static struct kt_record record(uint32_t type)
+{
+	struct kt_record r = { .seq = 17,
+			       .time_ns = 5,
+			       .type = type,
+			       .cause = 16,
+			       .previous = 3,
+			       .labels = 3,
+			       .added = 2,
+			       .actor = process(),
+			       .syscall = 1,
+			       .flags = KT_RECORD_HAS_ACTOR | KT_RECORD_HAS_SYSCALL };
+
+	return r;
+}
+
+static void set_path(struct kt_record *r, const char *path, size_t len)
+{
+	memcpy(r->path, path, len);
+	r->path_len = len;
+}
+
+static char *render(enum record_format format, const struct kt_record *r)
+{
+	struct record_context ctx = context(format);
+	char *line = record_line(&ctx, r, offsetof(struct kt_record, path) + r->path_len);
+
+	assert_non_null(line);
+	assert_int_equal(line[strlen(line) - 1], '\n');
+	return line;
+}
+
+static struct kt_record leak(void)
+{
+	struct kt_record r = record(KT_RECORD_LEAK);
+
+	r.target = inet();
+	r.leak_kind = KT_LEAK_REMOTE;
+	r.bytes = 1436;
+	r.flags |= KT_RECORD_HAS_BYTES;
+	r.labels = 1;
+	r.time_ns = 1795342272123456789;
+	return r;
+}
+
+static void leak_as_the_design_shows_it(void **state)
+{
+	struct kt_record r = leak();
+	char *line = render(RECORD_JSON, &r);
+
+	assert_string_equal(
+		line, "{\"seq\":17,\"time\":\"2026-11-22T10:11:12.123456789Z\",\"type\":\"leak\","
+		      "\"vm\":{\"pid\":4242,\"name\":\"web1\"},\"vcpu\":0,\"syscall\":\"write\","
+		      "\"process\":{\"pid\":1298,\"tid\":1299,\"comm\":\"ssh\",\"uid\":1000},"
+		      "\"bytes\":1436,\"kind\":\"remote\","
+		      "\"source\":{\"address\":\"10.0.2.15\",\"port\":40112},"
+		      "\"destination\":{\"family\":\"inet\",\"transport\":\"tcp\","
+		      "\"address\":\"172.21.16.97\",\"port\":22},"
+		      "\"socket\":{\"inode\":9,\"object\":\"0xffff888000000001\"},"
+		      "\"labels\":[\"hr\"],\"cause\":16}\n");
+	free(line);
+}
+
+static void leak_as_the_paper_prints_it(void **state)
+{
+	struct kt_record r = leak();
+	char *text = render(RECORD_TEXT, &r);
+
+	assert_string_equal(text, "write()\nsensitive data is leaked.\ndaddr: 172.21.16.97\n"
+				  "dport: 22\ncomm: ssh\npid: 1298\nlabels: hr\nseq: 17\n"
+				  "cause: 16\n\n");
+	free(text);
+}
+
+static int write_spreads(FILE *out, struct kt_record *r)
+{
+	struct kt_object kinds[] = {
+		file(),
+		process(),
+		inet(),
+		unix_socket("/run/a\xff", 7),
+		unix_socket("\0x\0y", 4),
+		unix_socket("", 0),
+		{ .kind = KT_KIND_PIPE, .ino = 5, .gva = 7 },
+		{ .kind = KT_KIND_MEMORY, .gva = 5 },
+		{ .kind = KT_KIND_NONE },
+	};
+	size_t n = sizeof(kinds) / sizeof(kinds[0]), i, flow = 0, k;
+	int count = 0;
+
+	kinds[2].family = AF_INET6;
+	kinds[2].remote.family = AF_INET6;
+	kinds[2].local.family = 0;
+	for (i = 0; i < n - 1; i++) {
+		for (k = 0; k < n; k++, count++) {
+			char *line;
+
+			r->target = kinds[i];
+			r->source = kinds[k];
+			r->flow = flow++ % KT_FLOW_MAX;
+			line = render(RECORD_JSON, r);
+			fputs(line, out);
+			free(line);
+			free(render(RECORD_TEXT, r));
+		}
+	}
+	return count;
+}
+
+static int write_user_records(FILE *out)
+{
+	struct record_context ctx = context(RECORD_JSON);
+	struct guest_profile *profile = calloc(1, sizeof(*profile));
+	uint64_t counters[KT_COUNT_MAX] = { 1, 2, UINT64_MAX >> 1 };
+	char *lines[4];
+	size_t i;
+
+	profile->hooks[KT_HOOK_task_exit].function.v = 0xffffffff81000000;
+	profile->hooks[KT_HOOK_task_exit].alternative = 1;
+	profile->cpus = 2;
+	strcpy(profile->release, "6.1.0-\xff");
+	lines[0] = record_start_line(&ctx, 1, profile, 1234);
+	lines[1] = record_stop_line(&ctx, 2, "signal", counters);
+	lines[2] = record_lost_line(&ctx, 3, "ring_full", 2, 17, 18);
+	lines[3] = record_lost_line(&ctx, 4, "recursion", 2, 0, 0);
+	for (i = 0; i < 4; i++) {
+		assert_non_null(lines[i]);
+		fputs(lines[i], out);
+		free(lines[i]);
+	}
+	free(profile);
+	return 4;
+}
+
+static int write_others(FILE *out)
+{
+	struct kt_record r = leak();
+	int count = 0;
+
+	for (r.lost = 0; r.lost < KT_LOST_MAX; r.lost++) {
+		for (r.type = KT_RECORD_SPREAD; r.type <= KT_RECORD_GUEST; r.type++) {
+			char *line;
+
+			if (r.type == KT_RECORD_SPREAD)
+				continue;
+			line = render(RECORD_JSON, &r);
+			fputs(line, out);
+			free(line);
+			count++;
+		}
+		r.flags = r.lost & 1 ? KT_RECORD_KTHREAD | KT_RECORD_HAS_ACTOR
+				     : KT_RECORD_IO_WORKER | KT_RECORD_HAS_ACTOR;
+		r.leak_kind = KT_LEAK_UNRESOLVED;
+		r.target.protocol = r.lost * 31;
+		r.target.remote.family = r.lost == 3 ? 0 : AF_INET6;
+		r.target.family = r.lost;
+	}
+	return count;
+}
+
+static void every_kind_fits_the_schema(void **state)
+{
+	char path[] = "/tmp/kvmtaint-records-XXXXXX", command[1024];
+	struct kt_record r = record(KT_RECORD_SPREAD);
+	FILE *out = fdopen(mkstemp(path), "w");
+	int n;
+
+	set_path(&r, hostile, sizeof(hostile) - 1);
+	r.flags |= KT_RECORD_PATH_CUT;
+	strcpy(r.actor.comm, "\xff\x1b]0;x");
+	n = write_spreads(out, &r);
+	n += write_user_records(out);
+	n += write_others(out);
+	fclose(out);
+	snprintf(command, sizeof(command), VALIDATE, path, n);
+	assert_int_equal(system(command), 0);
+	unlink(path);
+}
+
+static void hostile_path_is_one_clean_json_line(void **state)
+{
+	struct kt_record r = record(KT_RECORD_SPREAD);
+	struct json_object *parsed, *target, *member;
+	char *line, hex[2 * sizeof(hostile)];
+	size_t i;
+
+	r.target = file();
+	set_path(&r, hostile, sizeof(hostile) - 1);
+	line = render(RECORD_JSON, &r);
+	for (i = 0; line[i + 1]; i++)
+		assert_true((unsigned char)line[i] >= 0x20 && line[i] != 0x7f);
+	assert_true(escape_is_utf8(line, strlen(line)));
+	assert_null(strstr(line, "\xc2\x9b"));
+	assert_null(strstr(line, "\xe2\x80\xae"));
+	parsed = json_tokener_parse(line);
+	assert_non_null(parsed);
+	assert_true(json_object_object_get_ex(parsed, "target", &target));
+	assert_true(json_object_object_get_ex(target, "path_hex", &member));
+	for (i = 0; i < sizeof(hostile) - 1; i++)
+		sprintf(hex + 2 * i, "%02x", (unsigned char)hostile[i]);
+	assert_string_equal(json_object_get_string(member), hex);
+	json_object_put(parsed);
+	free(line);
+}
+
+static void utf8_path_needs_no_hex(void **state)
+{
+	static const char path[] = "/srv/hr/\xc3\xa9\xe6\x97\xa5\xf0\x9f\x94\x91 \"x\" \\y\n";
+	struct kt_record r = record(KT_RECORD_SPREAD);
+	struct json_object *parsed, *target, *member;
+	char *line;
+
+	r.target = file();
+	set_path(&r, path, sizeof(path) - 1);
+	line = render(RECORD_JSON, &r);
+	assert_null(strstr(line, "_hex"));
+	parsed = json_tokener_parse(line);
+	json_object_object_get_ex(parsed, "target", &target);
+	json_object_object_get_ex(target, "path", &member);
+	assert_string_equal(json_object_get_string(member), path);
+	json_object_put(parsed);
+	free(line);
+}
+
+static void hostile_path_is_safe_on_a_terminal(void **state)
+{
+	struct kt_record r = record(KT_RECORD_SPREAD);
+	char *text;
+	size_t i;
+
+	r.target = file();
+	set_path(&r, hostile, sizeof(hostile) - 1);
+	text = render(RECORD_TEXT, &r);
+	for (i = 0; text[i]; i++)
+		assert_true((unsigned char)text[i] >= 0x20 || text[i] == '\n');
+	assert_non_null(strstr(text, "path: a\\x0a{"));
+	assert_non_null(strstr(text, "\\x1b[2J\\x7f\\x0d\\x09\"\\\\/\\xc2\\x9b"
+				     "31m\\xe2\\x80\\xae"));
+	assert_true(escape_is_utf8(text, strlen(text)));
+	free(text);
+}
+
+static void random_bytes_always_parse(void **state)
+{
+	struct kt_record r = record(KT_RECORD_SPREAD);
+	struct json_object *parsed;
+	char *line;
+	int i, k;
+
+	srand(7);
+	r.target = file();
+	for (i = 0; i < 3000; i++) {
+		r.path_len = rand() % 64;
+		for (k = 0; k < (int)r.path_len; k++)
+			r.path[k] = rand() % 3 ? rand() : 0x80 + rand() % 0x80;
+		line = render(RECORD_JSON, &r);
+		assert_true(escape_is_utf8(line, strlen(line)));
+		parsed = json_tokener_parse(line);
+		assert_non_null(parsed);
+		json_object_put(parsed);
+		free(line);
+		free(render(RECORD_TEXT, &r));
+	}
+}
+
+static void malformed_records_are_refused(void **state)
+{
+	struct record_context ctx = context(RECORD_JSON);
+	struct kt_record r = record(KT_RECORD_GONE);
+	size_t head = offsetof(struct kt_record, path);
+
+	assert_null(record_line(&ctx, &r, 0));
+	assert_null(record_line(&ctx, &r, head - 1));
+	r.path_len = 1;
+	assert_null(record_line(&ctx, &r, head));
+	r.path_len = UINT32_MAX;
+	assert_null(record_line(&ctx, &r, sizeof(r)));
+	r.path_len = 0;
+	r.type = 0;
+	assert_null(record_line(&ctx, &r, sizeof(r)));
+	r.type = 99;
+	assert_null(record_line(&ctx, &r, sizeof(r)));
+}
+
+static void wild_numbers_get_names(void **state)
+{
+	struct kt_record r;
+	char *line;
+
+	memset(&r, 0xff, sizeof(r));
+	r.type = KT_RECORD_SPREAD;
+	r.path_len = 0;
+	line = render(RECORD_JSON, &r);
+	assert_non_null(strstr(line, "\"kind\":\"unknown\""));
+	free(line);
+	r.type = KT_RECORD_LEAK;
+	free(render(RECORD_JSON, &r));
+	free(render(RECORD_TEXT, &r));
+}
+
+static void system_calls_of_both_kinds(void **state)
+{
+	struct kt_record r = { .syscall = 1 };
+	char buf[64];
+
+	assert_string_equal(record_syscall_name(&r, buf, sizeof(buf)), "write");
+	r.flags = KT_RECORD_COMPAT;
+	assert_string_equal(record_syscall_name(&r, buf, sizeof(buf)), "exit");
+	r.syscall = 99999;
+	assert_string_equal(record_syscall_name(&r, buf, sizeof(buf)), "syscall_99999");
+}
+
+static void clock_offset_gives_the_wall_clock(void **state)
+{
+	struct record_context ctx = context(RECORD_JSON);
+	time_t now = time(NULL);
+	struct tm tm;
+	char got[40], want[40];
+
+	ctx.clock_offset_ns = record_clock_offset();
+	record_time(&ctx, record_now(), got, sizeof(got));
+	gmtime_r(&now, &tm);
+	strftime(want, sizeof(want), "%Y-%m-%dT%H:%M", &tm);
+	if (tm.tm_sec < 58)
+		assert_memory_equal(got, want, strlen(want));
+	assert_int_equal(strlen(got), 30);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(leak_as_the_design_shows_it),
+		cmocka_unit_test(leak_as_the_paper_prints_it),
+		cmocka_unit_test(every_kind_fits_the_schema),
+		cmocka_unit_test(hostile_path_is_one_clean_json_line),
+		cmocka_unit_test(utf8_path_needs_no_hex),
+		cmocka_unit_test(hostile_path_is_safe_on_a_terminal),
+		cmocka_unit_test(random_bytes_always_parse),
+		cmocka_unit_test(malformed_records_are_refused),
+		cmocka_unit_test(wild_numbers_get_names),
+		cmocka_unit_test(system_calls_of_both_kinds),
+		cmocka_unit_test(clock_offset_gives_the_wall_clock),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
