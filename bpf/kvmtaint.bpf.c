@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Entry points. kvm_exit recognises a trap; kvm_entry, the last moment before
- * the guest goes on, decides: registers and guest memory are there on AMD and
- * on Intel alike, interrupts are off, and each exit is taken once.
+ * Entry points. kvm_entry, the last moment before the guest goes on, decides:
+ * registers and guest memory are there on AMD and on Intel alike, and each exit
+ * is taken once. Interrupts are off there, so nothing else on this CPU can come
+ * between: at kvm_exit hosts from 7.0 run tracepoint programs preemptibly, and
+ * skip one that another vCPU's thread is in the middle of.
  */
 #include "carrier_file.bpf.h"
 #include "carrier_pipe.bpf.h"
@@ -109,22 +111,8 @@ static __always_inline bool is_our_vm(void)
 SEC("raw_tp/kvm_exit")
 int on_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
-	u32 index, *trapped;
-
-	if (!is_our_vm())
-		return 0;
-	count(KT_COUNT_EXITS);
-	if (!host_exit_is_trap(vcpu) || (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
-		return 0;
-	if (host_vcpu_is_nested(vcpu)) {
-		count(KT_COUNT_NESTED);
-		return 0;
-	}
-	index = BPF_CORE_READ(vcpu, vcpu_idx);
-	trapped = bpf_map_lookup_elem(&vcpu_trapped, &index);
-	if (trapped && !__sync_lock_test_and_set(trapped, 1))
-		__sync_fetch_and_add(&traps_taken, 1);
+	if (is_our_vm())
+		count(KT_COUNT_EXITS);
 	return 0;
 }
 
@@ -133,18 +121,13 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
 	unsigned long regs[17];
-	u32 index, apic, *trapped;
-	u64 rip, *base;
 	struct event *e;
+	u64 rip, *base;
+	u32 apic;
 
-	if (traps_taken <= 0 || !is_our_vm())
+	if (!is_our_vm() || !host_exit_is_trap(vcpu) ||
+	    (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
 		return 0;
-	index = BPF_CORE_READ(vcpu, vcpu_idx);
-	trapped = bpf_map_lookup_elem(&vcpu_trapped, &index);
-	if (!trapped || !*trapped || (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
-		return 0;
-	*trapped = 0;
-	__sync_fetch_and_add(&traps_taken, -1);
 	bpf_core_read(regs, sizeof(regs), &vcpu->arch.regs);
 	rip = host_vcpu_rip(vcpu, regs);
 	if (host_vcpu_is_nested(vcpu) || host_vcpu_cpl(vcpu)) {

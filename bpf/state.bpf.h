@@ -21,8 +21,6 @@ __u64 record_seq = 0;
 __u32 policy_epoch = 1;
 /* Until then (CLOCK_MONOTONIC ns) a rename may still be under way: cache nothing. */
 __u64 judge_again_until = 0;
-/* vCPUs whose last exit was a trap that kvm_entry has not taken yet. */
-__s32 traps_taken = 0;
 /* Times the VM was stopped for a page; user space counts how often it went on. */
 __u64 stops_sent = 0;
 /* Address spaces that more than one process uses (vfork, CLONE_VM). */
@@ -166,7 +164,6 @@ MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 1
 MAP(sites, BPF_MAP_TYPE_HASH, u64, struct kt_site, KT_SITES_MAX, NONE);
 MAP(memory, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_memory, 1, NONE);
 MAP(vcpu_percpu, BPF_MAP_TYPE_ARRAY, u32, u64, KT_VCPUS_MAX, NONE);
-MAP(vcpu_trapped, BPF_MAP_TYPE_ARRAY, u32, u32, KT_VCPUS_MAX, NONE);
 /* Entries in the making; hosts before 6.2 take a map's value from a map, not from memory. */
 struct fresh {
 	struct kt_file file;

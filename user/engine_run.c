@@ -64,7 +64,8 @@ int64_t engine_tick(struct engine *engine)
 		uint32_t len = sizeof(info);
 		int fd = bpf_program__fd(prog);
 
-		if (fd < 0)
+		/* kvm_exit's only counts. */
+		if (fd < 0 || prog == engine->skel->progs.on_kvm_exit)
 			continue;
 		if (bpf_obj_get_info_by_fd(fd, &info, &len))
 			return -errno;
