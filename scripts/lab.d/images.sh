@@ -12,10 +12,12 @@ images=$cache/lab
 # One image serves both levels: what L1 needs to be a KVM host, and what a
 # guest's user may move data with.
 l1_packages="qemu-system-x86 bpftool libbpf1 libjson-c5 libseccomp2 libelf1 zlib1g openssh-server
-	openssh-sftp-server iproute2 procps kmod python3 python3-jsonschema socat"
+	openssh-sftp-server iproute2 procps kmod python3 python3-jsonschema socat nfs-kernel-server"
 l2_packages="systemd openssh-client openssh-server openssh-sftp-server curl wget socat
 	netcat-openbsd python3 procps psmisc lsof rsync iproute2 nftables kmod attr keyutils
-	util-linux-extra e2fsprogs gzip less file strace xxd kexec-tools iputils-ping"
+	util-linux-extra e2fsprogs gzip less file strace xxd kexec-tools iputils-ping
+	git openssl bind9-dnsutils gcc libc6-dev make cron bindfs fuse3 nfs-common xfsprogs
+	btrfs-progs iptables conntrack auditd bsdutils"
 
 # Modules that stand between the kernel and its root file system, the channel
 # to the harness and the network. What a kernel has built in is passed over.
