@@ -3,6 +3,7 @@
 
 OUT      := .output
 PREFIX   ?= /usr/local
+GUEST    ?= 6.12
 CLANG    ?= clang
 BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 LIBS     := -lbpf -ljson-c -lseccomp -lelf -lz
@@ -30,7 +31,7 @@ SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
 
-.PHONY: all demo check unit races test-setup install clean help deps format
+.PHONY: all demo check unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -84,6 +85,12 @@ check: test-setup ## every test; ends with "N passed, N failed, N skipped"
 
 races: test-setup ## a million races natively on a pipe and on a UNIX socket
 	$(Q)KT_RACE_ROUNDS=1000000 tests/suites/40-races native
+
+channels: all ## every channel in a guest: make channels GUEST=6.12 CHANNELS="pipe/ file/write"
+	$(Q)tests/channels/run --kernel $(GUEST) $(CHANNELS)
+
+channels-mutation: all ## each channel with its hooks off: it must be missed
+	$(Q)tests/channels/run --kernel $(GUEST) --mutation $(CHANNELS)
 
 install: all ## install to PREFIX (default /usr/local)
 	install -D -m 755 $(OUT)/kvmtaint $(DESTDIR)$(PREFIX)/sbin/kvmtaint

@@ -14,6 +14,7 @@ l1_args=
 with_l2=1
 seconds=600	# that the job may take, after L1 has booted
 programs=$repo/tests/scenarios/guest
+channels=$repo/tests/channels/guest
 
 # initramfs SERIES LEVEL: the cached part and the scripts as they are now.
 initramfs() {
@@ -37,6 +38,17 @@ initramfs() {
 	rm -rf "$tree"
 }
 
+# build_channels: the one program that all channels are linked into, static,
+# built when a source is newer.
+build_channels() {
+	local program=$cache/programs/channels
+	mkdir -p "$cache/programs"
+	[ -e "$program" ] && [ -z "$(find "$channels" -newer "$program" -print -quit)" ] || {
+		${CC:-gcc} -static -O2 -g -pthread -Wall -Wextra -Wshadow -Werror -o "$program.$$" "$channels"/*.c
+		mv "$program.$$" "$program"
+	}
+}
+
 # build_programs DIR: the guest's own test programs, static, built when a source
 # is newer; scripts go along as they are.
 build_programs() {
@@ -55,6 +67,8 @@ build_programs() {
 		*.sh | *.py) install -m 755 "$source" "$1/${program##*/}" ;;
 		esac
 	done
+	build_channels
+	cp "$cache/programs/channels" "$1"
 }
 
 # bundle_kvmtaint DIR: the built program and its libraries, but for the C

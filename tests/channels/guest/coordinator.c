@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * channels list               a line of JSON for each channel
+ * channels run [NAME...]      runs them; a line of JSON for each, once it is over
+ *
+ * The coordinator makes the sources, forks the receiver, which lives through the
+ * public and the secret round, and forks a sender for each round; then it does a
+ * public round once more with all new. They talk by eventfds only, which
+ * carry no data. Each calls itself INDEX.ROLE, which is how the judge of the
+ * records knows whose a record is: c coordinator, s1 s2 s3 senders, r receiver,
+ * f the fresh receiver.
+ */
+#include "channel.h"
+
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define WAIT_MS		20000 /* nothing that a channel does takes so long */
+#define SIZE_MAX_OF_ALL 65536
+#define FRESH_ROUND	3 /* a public round again, with everything new */
+#define ROUNDS		(FRESH_ROUND + 1)
+
+extern const struct channel *const __start_channels[], *const __stop_channels[];
+
+enum line { GO, RESULT, SENT, DONE, LINES };
+
+/* One channel being run, in all the processes that run it. */
+struct play {
+	const struct channel *channel;
+	struct run run;
+	char name[64], dir[64], source[ROUNDS][64];
+	int index, round, line[LINES]; /* round: at hand, in sender and receiver */
+	bool blocked, failed;
+	size_t size;
+	uint64_t digest[ROUNDS];
+	pid_t senders[ROUNDS], heirs[ROUNDS], receivers[2];
+	char why[160];
+};
+
+static char why_absent[128];
+static const struct play *current;
+static char buffer[SIZE_MAX_OF_ALL] __attribute__((aligned(4096)));
+
+/* --- for channels -------------------------------------------------------- */
+
+int absent(const char *why)
+{
+	snprintf(why_absent, sizeof(why_absent), "%s", why);
+	return ABSENT;
+}
+
+/* FNV-1a: what was sent is compared, not kept. */
+static uint64_t digest(const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3;
+	return hash;
+}
+
+bool received(const void *data, size_t size)
+{
+	return size == current->size && digest(data, size) == current->digest[current->round];
+}
+
+void heir_ends(const void *data, size_t size)
+{
+	_exit(!received(data, size));
+}
+
+int reap(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) != pid)
+		if (errno != EINTR)
+			return -errno;
+	return status ? -ECHILD : 0;
+}
+
+int read_all(int fd, void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = read(fd, (char *)data + done, size - done);
+
+		if (n <= 0)
+			return n ? -errno : -EPIPE;
+		done += n;
+	}
+	return 0;
+}
+
+int write_all(int fd, const void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, (const char *)data + done, size - done);
+
+		if (n <= 0)
+			return n ? -errno : -EPIPE;
+		done += n;
+	}
+	return 0;
+}
+
+const char *in_dir(const struct run *r, const char *name)
+{
+	static char paths[4][128];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", r->dir, name);
+	return path;
+}
+
+int open_in_dir(const struct run *r, const char *name, int flags)
+{
+	int fd = open(in_dir(r, name), flags | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* --- eventfds ------------------------------------------------------------ */
+
+static void tell(int fd, uint64_t value)
+{
+	if (write(fd, &value, sizeof(value)) != sizeof(value))
+		_exit(9);
+}
+
+static uint64_t hear(int fd)
+{
+	uint64_t value;
+
+	while (read(fd, &value, sizeof(value)) != sizeof(value))
+		if (errno != EINTR)
+			_exit(9);
+	return value;
+}
+
+/* 0: nothing came in time. */
+static uint64_t hear_in_time(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, WAIT_MS) == 1 ? hear(fd) : 0;
+}
+
+/* A result of 0 or -errno, and the heir's pid, as the value of an eventfd. */
+static uint64_t answer(int error, pid_t heir)
+{
+	return (uint64_t)heir << 32 | (uint32_t)(1 - error);
+}
+
+static int error_of(uint64_t heard)
+{
+	return 1 - (int)(uint32_t)heard;
+}
+
+/* --- sender and receiver ------------------------------------------------- */
+
+static void call_myself(const struct play *play, const char *role, int number)
+{
+	char comm[16];
+
+	snprintf(comm, sizeof(comm), "%d.%s", play->index, role);
+	if (number)
+		snprintf(comm + strlen(comm), sizeof(comm) - strlen(comm), "%d", number);
+	prctl(PR_SET_NAME, comm);
+}
+
+static void round_is(struct play *play, int round)
+{
+	play->round = round;
+	play->run.round = round == 2 ? 2 : 1;
+	play->run.source = play->source[round];
+}
+
+static void __attribute__((noreturn)) be_sender(struct play *play, int round)
+{
+	int fd, error = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	call_myself(play, "s", round);
+	round_is(play, round);
+	play->run.sender = getpid();
+	if (!(play->channel->flags & READS_SOURCE)) {
+		fd = open(play->run.source, O_RDONLY | O_CLOEXEC);
+		error = fd < 0 ? -errno : read_all(fd, buffer, play->size);
+		close(fd);
+	}
+	if (!error)
+		error = play->channel->send(&play->run, buffer, play->size);
+	tell(play->line[SENT], answer(error, play->run.heir));
+	hear(play->line[DONE]);
+	_exit(0);
+}
+
+static void __attribute__((noreturn)) be_receiver(struct play *play, bool fresh)
+{
+	int round, error;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	call_myself(play, fresh ? "f" : "r", 0);
+	play->run.receiver = getpid();
+	for (;;) {
+		round = hear(play->line[GO]);
+		if (round >= ROUNDS)
+			_exit(0);
+		round_is(play, round);
+		memset(buffer, 0, sizeof(buffer));
+		error = play->channel->receive(&play->run, buffer, play->size);
+		if (!error && !(play->channel->flags & SILENT) &&
+		    digest(buffer, play->size) != play->digest[round])
+			error = -EBADMSG;
+		tell(play->line[RESULT], answer(error, play->run.heir));
+	}
+}
+
+/* --- the coordinator ----------------------------------------------------- */
+
+static bool fail(struct play *play, int round, const char *what, int error)
+{
+	if (!play->failed)
+		snprintf(play->why, sizeof(play->why), "round %d: %s: %s", round, what,
+			 error == -EBADMSG ? "other bytes than were sent" : strerror(-error));
+	play->failed = true;
+	return false;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+static char state_of(pid_t pid)
+{
+	char path[32], text[256];
+	const char *end;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	end = strrchr(text, ')');
+	return end ? end[2] : 0;
+}
+
+/* The receiver has nothing to do but to wait in its call once it sleeps for long. */
+static bool sleeps(pid_t pid)
+{
+	int asleep = 0;
+
+	for (int left = WAIT_MS / 4; left > 0 && asleep < 6; left--) {
+		asleep = state_of(pid) == 'S' ? asleep + 1 : 0;
+		sleep_ms(4);
+	}
+	return asleep >= 6;
+}
+
+static pid_t fork_as(struct play *play, int round, bool sender)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	if (sender)
+		be_sender(play, round);
+	be_receiver(play, round == FRESH_ROUND);
+}
+
+/* One round; false when it could not be done. */
+static bool play_one(struct play *play, int round, pid_t receiver)
+{
+	const struct channel *channel = play->channel;
+	uint64_t heard = 0;
+	pid_t sender = 0;
+	bool early = receiver && (play->blocked || !channel->send), good = true;
+
+	if (early)
+		tell(play->line[GO], round);
+	if (early && play->blocked && !sleeps(receiver))
+		return fail(play, round, "the receiver does not wait", -ETIMEDOUT);
+	if (channel->send) {
+		sender = fork_as(play, round, true);
+		play->senders[round] = sender;
+		heard = hear_in_time(play->line[SENT]);
+		play->heirs[round] = heard >> 32;
+		if (!heard || error_of(heard))
+			good = fail(play, round, "send", heard ? error_of(heard) : -ETIMEDOUT);
+	}
+	if (good && receiver) {
+		if (!early)
+			tell(play->line[GO], round);
+		heard = hear_in_time(play->line[RESULT]);
+		if (!heard || error_of(heard))
+			good = fail(play, round, "receive", heard ? error_of(heard) : -ETIMEDOUT);
+	}
+	if (sender) {
+		tell(play->line[DONE], 1);
+		if (!good)
+			kill(sender, SIGKILL);
+		reap(sender);
+	}
+	return good;
+}
+
+/* A source's bytes: its head, then random letters, fit for a name or an argument too. */
+static bool make_source(struct play *play, int round)
+{
+	const char *head = play->channel->head ? play->channel->head : "";
+	size_t at = strlen(head);
+	bool good;
+	int fd;
+
+	if (getrandom(buffer, play->size, 0) != (ssize_t)play->size)
+		return false;
+	for (size_t i = 0; i < play->size; i++)
+		buffer[i] = i < at ? head[i] : 'a' + (buffer[i] & 15);
+	play->digest[round] = digest(buffer, play->size);
+	fd = open(play->source[round], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	good = fd >= 0 && !write_all(fd, buffer, play->size);
+	close(fd);
+	memset(buffer, 0, sizeof(buffer));
+	return good;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return type == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+static bool begin(struct play *play, bool fresh)
+{
+	static const char *const folders[ROUNDS] = { "", "public", "secret", "public" };
+
+	play->run = (struct run){ .dir = play->dir };
+	for (int i = 0; i < CHANNEL_FDS; i++)
+		play->run.fd[i] = -1;
+	for (int round = fresh ? FRESH_ROUND : 1; round <= (fresh ? FRESH_ROUND : 2); round++) {
+		snprintf(play->source[round], sizeof(play->source[round]),
+			 "/srv/%s/channels/%d.h%d", folders[round], play->index, round);
+		if (!make_source(play, round))
+			return fail(play, round, "its source", -errno);
+	}
+	snprintf(play->dir, sizeof(play->dir), "/srv/runs/channels/%d%s", play->index,
+		 fresh ? "f" : "");
+	if (mkdir(play->dir, 0755))
+		return fail(play, 0, play->dir, -errno);
+	for (int i = 0; i < LINES; i++)
+		play->line[i] = eventfd(0, EFD_CLOEXEC);
+	return true;
+}
+
+static void end(struct play *play, bool fresh, bool was_set_up)
+{
+	if (was_set_up && play->channel->teardown)
+		play->channel->teardown(&play->run);
+	for (int i = 0; i < CHANNEL_FDS; i++)
+		if (play->run.fd[i] >= 0)
+			close(play->run.fd[i]);
+	for (int i = 0; i < LINES; i++)
+		close(play->line[i]);
+	nftw(play->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	for (int round = fresh ? FRESH_ROUND : 1; round <= (fresh ? FRESH_ROUND : 2); round++)
+		unlink(play->source[round]);
+}
+
+/* Rounds 1 and 2, or the fresh one. Returns 0, ABSENT, or -1: could not be done. */
+static int play_rounds(struct play *play, bool fresh)
+{
+	const struct channel *channel = play->channel;
+	pid_t receiver = 0;
+	bool good;
+	int error;
+
+	good = begin(play, fresh);
+	error = good && channel->setup ? channel->setup(&play->run) : 0;
+	if (error < 0)
+		good = fail(play, fresh ? FRESH_ROUND : 1, "setup", error);
+	if (good && error != ABSENT) {
+		if (channel->receive && !(channel->flags & (HEIR | LEAK))) {
+			receiver = fork_as(play, fresh ? FRESH_ROUND : 1, false);
+			play->receivers[fresh] = play->run.receiver = receiver;
+		}
+		good = fresh ? play_one(play, FRESH_ROUND, receiver)
+			     : play_one(play, 1, receiver) && play_one(play, 2, receiver);
+		if (receiver) {
+			kill(receiver, SIGKILL);
+			waitpid(receiver, NULL, 0);
+		}
+	}
+	end(play, fresh, !error && good);
+	return error == ABSENT ? ABSENT : good ? 0 : -1;
+}
+
+/* --- what is printed ----------------------------------------------------- */
+
+static void print_flags(unsigned flags)
+{
+	static const char *const names[] = { "blocked", "both",		"leak",
+					     "silent",	"reads_source", "heir" };
+	const char *comma = "";
+
+	printf("\"flags\": [");
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!(flags & 1 << i) || 1 << i == BOTH)
+			continue;
+		printf("%s\"%s\"", comma, names[i]);
+		comma = ", ";
+	}
+	printf("]");
+}
+
+static void print_channel(const struct play *play)
+{
+	const struct channel *channel = play->channel;
+
+	printf("{\"index\": %d, \"name\": \"%s\", \"hook\": \"%s\", \"carrier\": \"%s\", ",
+	       play->index, play->name, channel->hook, channel->carrier ? channel->carrier : "");
+	print_flags(channel->flags | (play->blocked ? BLOCKED : 0));
+	if (channel->leak)
+		printf(", \"leak\": \"%s\"", channel->leak);
+}
+
+static void print_pids(const char *key, const pid_t *pids, int count)
+{
+	printf(", \"%s\": [", key);
+	for (int i = 0; i < count; i++)
+		printf("%s%d", i ? ", " : "", pids[i]);
+	printf("]");
+}
+
+static void run_channel(struct play *play)
+{
+	int verdict;
+
+	current = play;
+	call_myself(play, "c", 0);
+	verdict = play_rounds(play, false);
+	if (!verdict)
+		verdict = play_rounds(play, true);
+	print_channel(play);
+	printf(", \"status\": \"%s\", \"why\": \"%s\"",
+	       !verdict		   ? "ran"
+	       : verdict == ABSENT ? "absent"
+				   : "failed",
+	       verdict == ABSENT ? why_absent : play->why);
+	print_pids("senders", play->senders, ROUNDS);
+	print_pids("heirs", play->heirs, ROUNDS);
+	print_pids("receivers", play->receivers, 2);
+	printf("}\n");
+	fflush(stdout);
+}
+
+static bool is_wanted(const char *name, char **names, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return !count;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	bool run = !strcmp(command, "run");
+	int index = 0;
+
+	if (!strcmp(command, "script"))
+		return 0;
+	if (!run && strcmp(command, "list")) {
+		fprintf(stderr, "usage: channels list | channels run [NAME...]\n");
+		return 2;
+	}
+	if (run &&
+	    (mkdir("/srv/runs/channels", 0755) | mkdir("/srv/secret/channels", 0755) |
+	     mkdir("/srv/public/channels", 0755)) &&
+	    errno != EEXIST)
+		return 1;
+	signal(SIGPIPE, SIG_IGN);
+	for (const struct channel *const *each = __start_channels; each < __stop_channels; each++) {
+		for (int form = 0; form < ((*each)->flags & BOTH ? 2 : 1); form++) {
+			struct play play = { .channel = *each,
+					     .index = ++index,
+					     .size = (*each)->size ? (*each)->size : CHANNEL_SIZE,
+					     .blocked = form || (*each)->flags & BLOCKED };
+
+			snprintf(play.name, sizeof(play.name), "%s%s", (*each)->name,
+				 form ? "/blocked" : "");
+			if (!is_wanted(play.name, argv + 2, argc - 2))
+				continue;
+			if (run) {
+				run_channel(&play);
+			} else {
+				print_channel(&play);
+				printf("}\n");
+			}
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# In L1: for each line of $IN/plan, "GROUP|HOOK,HOOK...|CHANNEL CHANNEL...", runs these
+# channels in L2 under a kvmtaint without these hooks. What the channels said and the
+# records arrive in $OUT/GROUP/.
+set -u
+
+# attach FOLDER [OPTION...]: starts kvmtaint and waits for its start record.
+attach() {
+	local folder=$1
+	shift
+	kvmtaint --vm "$VMM" --secret lab=/srv/secret/ "$@" >"$folder/records.jsonl" 2>"$folder/kvmtaint.stderr" &
+	kvmtaint=$!
+	for ((i = 0; i < 1200; i++)); do
+		! grep -q '"type":"start"' "$folder/records.jsonl" || return 0
+		kill -0 $kvmtaint 2>/dev/null || return 1
+		sleep 0.05
+	done
+	return 1
+}
+
+while IFS='|' read -r group hooks names; do
+	folder=$OUT/$group
+	mkdir -p "$folder"
+	without=()
+	for hook in ${hooks//,/ }; do
+		without+=(--without-hook "$hook")
+	done
+	if ! attach "$folder" "${without[@]}"; then
+		echo "group $group: kvmtaint did not start: $(tail -1 "$folder/kvmtaint.stderr")"
+		continue
+	fi
+	guest -t 900 "exec channels run $names" >"$folder/channels.jsonl" 2>"$folder/channels.stderr"
+	echo "group $group: the channels ended with status $?"
+	sleep 0.5
+	kill -INT $kvmtaint
+	wait $kvmtaint
+	echo "group $group: kvmtaint ended with status $?"
+	guest 'rm -rf /srv/runs/channels /srv/secret/channels /srv/public/channels; dmesg | tail -50' >"$folder/guest.dmesg"
+done <"$IN/plan"
+echo whole
