@@ -11,6 +11,8 @@
 
 /* struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h): fixed by the ABI. */
 #define PT_REGS_ORIG_AX	(15 * 8)
+#define PT_REGS_BX	(5 * 8)
+#define PT_REGS_DI	(14 * 8)
 #define PT_REGS_CS	(17 * 8)
 #define PT_REGS_SS	(20 * 8)
 #define USER_CS		0x33
@@ -89,6 +91,19 @@ __noinline u64 actor_labels(struct event *e)
 		return 0;
 	e->cause = cause;
 	return labels;
+}
+
+/* The open file that a descriptor of the acting process names; 0: none. */
+__noinline u64 file_of_descriptor(struct event *e, u32 fd)
+{
+	u64 table;
+
+	if (!e)
+		return 0;
+	table = g64(e, g64(e, actor_task(e) + guest.task_files) + guest.files_fdt);
+	if (!table || fd >= g32(e, table + guest.fdt_max_fds))
+		return 0;
+	return g64(e, g64(e, table + guest.fdt_fd) + 8ULL * fd);
 }
 
 /*

@@ -20,6 +20,8 @@
 #define MAY_WRITE	0x02
 #define MAY_READ	0x04
 #define MAY_APPEND	0x08
+#define FMODE_READ	0x1
+#define FMODE_WRITE	0x2
 #define PROT_READ	0x1
 #define PROT_WRITE	0x2
 #define PROT_EXEC	0x4
@@ -233,6 +235,32 @@ static __always_inline void on_tee(struct event *e)
 {
 	file_is_read(e, e->args[0]);
 	file_is_written(e, e->args[1]);
+}
+
+/* The end of the pipe says which way, as in the guest's own vmsplice_type(). */
+static __always_inline void vmsplice(struct event *e, u32 fd)
+{
+	u64 file = file_of_descriptor(e, fd);
+	u32 mode;
+
+	if (!file)
+		return;
+	mode = g32(e, file + guest.file_mode);
+	if (mode & FMODE_WRITE)
+		file_is_written(e, file);
+	else if (mode & FMODE_READ)
+		file_is_read(e, file);
+}
+
+/* __x64_sys_vmsplice(regs): vmsplice(fd, ...) */
+static __always_inline void on_vmsplice(struct event *e)
+{
+	vmsplice(e, g32(e, e->args[0] + PT_REGS_DI));
+}
+
+static __always_inline void on_vmsplice32(struct event *e)
+{
+	vmsplice(e, g32(e, e->args[0] + PT_REGS_BX));
 }
 
 /* splice_file_to_pipe(in, pipe, offset, len, flags) */

@@ -67,6 +67,13 @@ static __always_inline void on_socket_recvmsg(struct event *e)
 	read_from(e, KT_FLOW_RECEIVE);
 }
 
+/* tcp_zerocopy_receive(sk, zc, ...) */
+static __always_inline void on_tcp_zerocopy_receive(struct event *e)
+{
+	carrier_is_socket(e, e->args[0]);
+	read_from(e, KT_FLOW_RECEIVE);
+}
+
 /* security_unix_may_send(sock, other): for each datagram, and when connect() asks. */
 static __always_inline void on_unix_may_send(struct event *e)
 {

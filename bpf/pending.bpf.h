@@ -80,6 +80,7 @@ static __always_inline bool syscall_reads(u32 nr)
 	case 40:	/* sendfile */
 	case 45:	/* recvfrom */
 	case 47:	/* recvmsg */
+	case 55:	/* getsockopt */
 	case 59:	/* execve */
 	case 208:	/* io_getevents */
 	case 209:	/* io_submit */

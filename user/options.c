@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "profile.h"
 #include "version.h"
 
 const char *argp_program_version = "kvmtaint " KVMTAINT_VERSION;
@@ -17,6 +18,7 @@ enum {
 	KEY_POLICY,
 	KEY_IMAGE,
 	KEY_JSON,
+	KEY_WITHOUT_HOOK,
 };
 
 #define STATUS_TEXT(id, value, what) "  " #value "\t" what "\n"
@@ -33,6 +35,8 @@ static const struct argp_option trace_options[] = {
 	{ "no-default-policy", KEY_NO_DEFAULT, NULL, 0, "Never the shipped list", 2 },
 	{ "no-scan", KEY_NO_SCAN, NULL, 0, "Do not look for processes that had a classified file"
 	  " open before kvmtaint came", 2 },
+	{ "without-hook", KEY_WITHOUT_HOOK, "ID", 0, "For tests: plant no trap for this hook (an id of"
+	  " vmlinux-guest/hooks.def), and miss what it catches. May be repeated", 2 },
 	{ NULL, 0, NULL, 0, "Records:", 3 },
 	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 3 },
 	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
@@ -113,6 +117,11 @@ static error_t take(int key, char *arg, struct argp_state *state)
 	case KEY_NO_DEFAULT:
 		o->no_default = true;
 		break;
+	case KEY_WITHOUT_HOOK:
+		if (profile_hook_id(arg) < 0)
+			argp_error(state, "--without-hook: no hook '%s'", arg);
+		append(state, &o->without_hooks, &o->without_hook_count, arg);
+		break;
 	case KEY_NO_SCAN:
 		o->no_scan = true;
 		break;
@@ -187,4 +196,5 @@ void options_deinit(struct options *options)
 {
 	free(options->secrets);
 	free(options->policy_files);
+	free(options->without_hooks);
 }

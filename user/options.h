@@ -22,6 +22,8 @@ struct options {
 	size_t policy_file_count;
 	bool want_default, no_default;
 	bool no_scan;
+	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */
+	size_t without_hook_count;
 	const char *output;
 	enum record_format format;
 	bool quiet, verbose, json;

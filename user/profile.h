@@ -75,6 +75,9 @@ int guest_profile_build_for(struct guest_mem *mem, const struct guest_cpu *cpu,
 			    struct guest_profile **out);
 void guest_profile_free(struct guest_profile *profile);
 
+/* The enum kt_hook whose id this is in vmlinux-guest/hooks.def; -ENOENT. */
+int profile_hook_id(const char *id);
+
 /* Guest virtual to physical by the guest's own tables; -EFAULT: not mapped. */
 int guest_translate(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, gpa_t *out);
 

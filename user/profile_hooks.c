@@ -149,6 +149,14 @@ static int find_hook(struct profile_build *build, const char *names, struct prof
 	}
 }
 
+int profile_hook_id(const char *id)
+{
+	for (int i = 0; i < KT_HOOK_MAX; i++)
+		if (!strcmp(wanted[i].id, id))
+			return i;
+	return -ENOENT;
+}
+
 static int missing(struct profile_build *build, size_t i, int err)
 {
 	const struct profile_hook *hooks = build->profile->hooks;

@@ -61,10 +61,15 @@ static enum exit_status take_lock(struct trace *t)
 
 static enum exit_status read_profile(struct trace *t)
 {
+	const struct options *o = t->options;
 	int rc = target_profile(&t->target);
 
-	return rc ? status_fail(status_of_profile(rc), "%s", target_profile_error(&t->target))
-		  : STATUS_OK;
+	if (rc)
+		return status_fail(status_of_profile(rc), "%s", target_profile_error(&t->target));
+	for (size_t i = 0; i < o->without_hook_count; i++)
+		t->target.profile->hooks[profile_hook_id(o->without_hooks[i])] =
+			(struct profile_hook){};
+	return STATUS_OK;
 }
 
 static enum exit_status load_engine(struct trace *t)

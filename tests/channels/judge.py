@@ -86,8 +86,8 @@ def not_secret(channel, trace):
     """Flows of the unmanaged rounds: there must be none."""
     senders, heirs, receivers = channel["senders"], channel["heirs"], channel["receivers"]
     clean = {pid for pid in (senders[1], senders[3], heirs[1], heirs[3], receivers[1]) if pid}
-    joined = min((record["seq"] for record in trace.flows if process_of(record, "target") == senders[2]),
-                 default=None)
+    joined = min((record["seq"] for record in trace.flows
+                  if process_of(record, "target") in (senders[2], heirs[2] or -1)), default=None)
     for record in trace.flows:
         if is_policy(record):
             continue
@@ -113,8 +113,10 @@ def is_the_way(channel, way, receiver):
         return False
     if not way[0]["target"].get("path", "").endswith(f"/{channel['index']}.h2"):
         return False
-    if "reads_source" not in channel["flags"] and process_of(way[1], "target") != channel["senders"][2]:
-        return False
+    if "reads_source" not in channel["flags"]:
+        senders = {channel["senders"][2]} | ({channel["heirs"][2]} if "copies_source" in channel["flags"] else set())
+        if process_of(way[1], "target") not in senders:
+            return False
     return not receiver or process_of(way[-1], "target") == receiver
 
 
@@ -142,7 +144,7 @@ def judge_leak(channel, trace):
 
 
 def judge_receiver(channel, trace):
-    receiver = channel["heirs"][2] or channel["receivers"][0]
+    receiver = channel["heirs"][2] if "heir" in channel["flags"] else channel["receivers"][0]
     spreads = [record for record in trace.flows if record["type"] == "spread" and
                process_of(record, "target") == receiver]
     if "silent" in channel["flags"]:

@@ -37,7 +37,8 @@ struct run {
 		     */
 	long number[4]; /* the channel's own */
 	pid_t sender, receiver; /* sender: in send() only; receiver: in both, 0 if there is none */
-	pid_t heir; /* HEIR: send() says here which process it made */
+	/* A process that send() made: the receiver (HEIR), or the one that sends (COPIES_SOURCE). */
+	pid_t heir;
 };
 
 enum channel_flag {
@@ -46,6 +47,7 @@ enum channel_flag {
 	LEAK = 1 << 2, /* no receiver: send() sends to L1 (10.9.0.1, fd00:9::1) and leaks */
 	SILENT = 1 << 3, /* nothing may ever spread from the sender */
 	READS_SOURCE = 1 << 4, /* the sender does not read the source: the receiver reads it */
+	COPIES_SOURCE = 1 << 6, /* send() itself reads the source, in its own way */
 	HEIR = 1 << 5, /* no receiver: send() makes one, r->heir, that checks what it has by
 			  received() */
 };
@@ -87,6 +89,13 @@ bool received(const void *data, size_t size);
  */
 void heir_ends(const void *data, size_t size) __attribute__((noreturn));
 
+/*
+ * Executes this program anew, which then checks that the variable HEIR_DATA of its
+ * environment, or its last argument, or else what comes from descriptor 0, is
+ * what the source holds. Returns -errno only.
+ */
+int heir_executes(const char *argument, char *const *environment);
+
 /* Waits for a child; 0, or -ECHILD when it did not end with status 0. */
 int reap(pid_t pid);
 
@@ -99,6 +108,12 @@ static inline int result(long value)
 /* All of the bytes; 0, or -errno; -EPIPE at an early end. */
 int read_all(int fd, void *data, size_t size);
 int write_all(int fd, const void *data, size_t size);
+
+/* Mounts a file system; the caller's teardown has to unmount it. 0, -errno or ABSENT. */
+int mount_at(const char *what, const char *where, const char *type, const char *options);
+
+/* Runs a program of the guest, silently; 0, or -ECHILD. */
+int run_program(char *const *words);
 
 /* DIR/name, in a buffer that the fourth call after this one uses again. */
 const char *in_dir(const struct run *r, const char *name);

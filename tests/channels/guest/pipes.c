@@ -1,10 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Channels through a pipe or FIFO. */
+/* Channels through a pipe or FIFO: ways to fill one, and ways to empty one. */
 #include "channel.h"
+
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+
+#define PAGE 4096
+
+static char page[PAGE] __attribute__((aligned(PAGE)));
+
+static int whole(ssize_t moved, size_t size)
+{
+	return moved < 0 ? -errno : (size_t)moved == size ? 0 : -EIO;
+}
+
+/* --- what both ends can do ----------------------------------------------- */
 
 static int setup_pipe(struct run *r)
 {
 	return result(pipe2(r->fd, O_CLOEXEC));
+}
+
+static int setup_fifo(struct run *r)
+{
+	if (mkfifo(in_dir(r, "fifo"), 0600))
+		return -errno;
+	r->fd[0] = open_in_dir(r, "fifo", O_RDONLY | O_NONBLOCK);
+	r->fd[1] = open_in_dir(r, "fifo", O_WRONLY);
+	return result(fcntl(r->fd[0], F_SETFL, 0));
 }
 
 static int send_write(struct run *r, const void *data, size_t size)
@@ -16,5 +40,150 @@ static int receive_read(struct run *r, void *data, size_t size)
 {
 	return read_all(r->fd[0], data, size);
 }
-CHANNEL(write, .name = "pipe/write", .hook = "file_permission", .carrier = "pipe", .flags = BOTH,
-	.setup = setup_pipe, .send = send_write, .receive = receive_read);
+
+#define PIPE(id, text, hooks, ready, sends, receives)                                             \
+	CHANNEL(id, .name = text, .hook = hooks, .carrier = "pipe", .flags = BOTH,                \
+		.setup = ready, .send = sends, .receive = receives)
+
+PIPE(write, "pipe/write", "file_permission", setup_pipe, send_write, receive_read);
+PIPE(fifo, "pipe/fifo", "file_permission", setup_fifo, send_write, receive_read);
+
+static int send_writev(struct run *r, const void *data, size_t size)
+{
+	struct iovec vector[] = { { (void *)data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+
+	return whole(writev(r->fd[1], vector, 2), size);
+}
+
+static int receive_readv(struct run *r, void *data, size_t size)
+{
+	struct iovec vector[] = { { data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+
+	return whole(readv(r->fd[0], vector, 2), size);
+}
+PIPE(writev, "pipe/writev", "file_permission", setup_pipe, send_writev, receive_readv);
+
+/* --- mapped in: vmsplice -------------------------------------------------- */
+
+static int send_vmsplice(struct run *r, const void *data, size_t size)
+{
+	struct iovec vector = { page, size };
+
+	memcpy(page, data, size);
+	return whole(vmsplice(r->fd[1], &vector, 1, 0), size);
+}
+PIPE(vmsplice_in, "pipe/vmsplice-in", "vmsplice", setup_pipe, send_vmsplice, receive_read);
+
+static int receive_vmsplice(struct run *r, void *data, size_t size)
+{
+	struct iovec vector = { data, size };
+
+	return whole(vmsplice(r->fd[0], &vector, 1, 0), size);
+}
+PIPE(vmsplice_out, "pipe/vmsplice-out", "vmsplice", setup_pipe, send_write, receive_vmsplice);
+
+/* --- from or to a file, inside the kernel --------------------------------- */
+
+static int setup_pipe_and_file(struct run *r)
+{
+	int error = setup_pipe(r);
+
+	if (!error) {
+		r->fd[2] = open_in_dir(r, "file", O_RDWR | O_CREAT);
+		error = r->fd[2] < 0 ? r->fd[2] : 0;
+	}
+	return error;
+}
+
+static int with_source(struct run *r, size_t size, ssize_t (*move)(int in, int out, size_t size))
+{
+	int in = open(r->source, O_RDONLY | O_CLOEXEC), error;
+
+	if (in < 0)
+		return -errno;
+	error = whole(move(in, r->fd[1], size), size);
+	close(in);
+	return error;
+}
+
+static ssize_t by_splice(int in, int out, size_t size)
+{
+	return splice(in, NULL, out, NULL, size, 0);
+}
+
+static ssize_t by_sendfile(int in, int out, size_t size)
+{
+	return sendfile(out, in, NULL, size);
+}
+
+static int send_splice(struct run *r, const void *data, size_t size)
+{
+	(void)data;
+	return with_source(r, size, by_splice);
+}
+
+static int send_sendfile(struct run *r, const void *data, size_t size)
+{
+	(void)data;
+	return with_source(r, size, by_sendfile);
+}
+
+CHANNEL(splice_in, .name = "pipe/splice-in", .hook = "splice,splice_file_to_pipe", .carrier = "pipe",
+	.flags = BOTH | COPIES_SOURCE, .setup = setup_pipe, .send = send_splice,
+	.receive = receive_read);
+CHANNEL(sendfile_in, .name = "pipe/sendfile-in", .hook = "file_permission,splice,splice_file_to_pipe",
+	.carrier = "pipe", .flags = BOTH | COPIES_SOURCE, .setup = setup_pipe, .send = send_sendfile,
+	.receive = receive_read);
+
+/* The receiver moves the bytes on into a file, and maps that. */
+static int receive_splice(struct run *r, void *data, size_t size)
+{
+	loff_t start = 0;
+	int error = whole(splice(r->fd[0], NULL, r->fd[2], &start, size, 0), size);
+
+	return error ? error : whole(pread(r->fd[2], data, size, 0), size);
+}
+PIPE(splice_out, "pipe/splice-out", "splice", setup_pipe_and_file, send_write, receive_splice);
+
+/* --- from pipe to pipe ---------------------------------------------------- */
+
+static int setup_two_pipes(struct run *r)
+{
+	return setup_pipe(r) ?: result(pipe2(r->fd + 2, O_CLOEXEC));
+}
+
+static int receive_second(struct run *r, void *data, size_t size)
+{
+	return read_all(r->fd[2], data, size);
+}
+
+/* The first pipe was filled by the sender, so that the sender is what the second gets it from. */
+static int send_through(struct run *r, const void *data, size_t size)
+{
+	int error = write_all(r->fd[1], data, size);
+
+	return error ? error : whole(splice(r->fd[0], NULL, r->fd[3], NULL, size, 0), size);
+}
+
+static int send_tee(struct run *r, const void *data, size_t size)
+{
+	int error = write_all(r->fd[1], data, size);
+
+	if (!error)
+		error = whole(tee(r->fd[0], r->fd[3], size, 0), size);
+	return error ? error : read_all(r->fd[0], page, size);
+}
+
+PIPE(pipe_to_pipe, "pipe/pipe-to-pipe", "splice", setup_two_pipes, send_through, receive_second);
+PIPE(tee, "pipe/tee", "tee", setup_two_pipes, send_tee, receive_second);
+
+static int receive_tee(struct run *r, void *data, size_t size)
+{
+	int error = whole(tee(r->fd[0], r->fd[3], size, 0), size);
+
+	if (!error)
+		error = read_all(r->fd[2], data, size);
+	return error ? error : read_all(r->fd[0], page, size);
+}
+PIPE(tee_by_receiver, "pipe/tee-by-receiver", "file_permission,tee", setup_two_pipes, send_write,
+     receive_tee);
