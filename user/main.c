@@ -15,6 +15,7 @@ static enum exit_status (*const commands[COMMAND_COUNT])(const struct options *)
 	[COMMAND_TRACE] = command_trace,
 	[COMMAND_PROBE] = command_probe,
 	[COMMAND_RELEASE] = command_release,
+	[COMMAND_PATH] = command_path,
 };
 
 static int say_nothing(enum libbpf_print_level level, const char *format, va_list args)

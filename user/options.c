@@ -58,6 +58,11 @@ static const struct argp_option release_options[] = {
 	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 1 },
 	{}
 };
+
+static const struct argp_option path_options[] = {
+	{ "json", KEY_JSON, NULL, 0, "One JSON object, with the records themselves", 1 },
+	{}
+};
 /* clang-format on */
 
 static void append(struct argp_state *state, const char ***list, size_t *count, const char *arg)
@@ -157,6 +162,35 @@ static error_t take(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static error_t take_path(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	char *end;
+
+	switch (key) {
+	case KEY_JSON:
+		o->json = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (!state->arg_num) {
+			o->records = arg;
+			break;
+		}
+		errno = 0;
+		o->seq = strtoull(arg, &end, 10);
+		if (state->arg_num > 1 || errno || *end || *arg < '0' || *arg > '9' || !o->seq)
+			argp_error(state, "SEQ is the number of a record, not '%s'", arg);
+		break;
+	case ARGP_KEY_END:
+		if (!o->seq)
+			argp_error(state, "FILE and SEQ are missing");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
 /* clang-format off */
 static const struct {
 	const char *word;
@@ -166,12 +200,16 @@ static const struct {
 	[COMMAND_TRACE] = { NULL, NULL, { trace_options, take, NULL,
 		"Follows classified data through the Linux guest of a KVM virtual machine.\v"
 		"Other commands: `kvmtaint probe` tells what it sees of a guest, `kvmtaint"
-		" release` takes out the traps of a killed run; each has --help.\n\n"
+		" release` takes out the traps of a killed run, `kvmtaint path` tells how a secret"
+		" came to where a record saw it; each has --help.\n\n"
 		"Exit status:\n" EXIT_STATUSES(STATUS_TEXT) } },
 	[COMMAND_PROBE] = { "probe", (char *)"kvmtaint probe", { probe_options, take, NULL,
 		"Tells step by step what kvmtaint sees of a guest's kernel, and touches nothing." } },
 	[COMMAND_RELEASE] = { "release", (char *)"kvmtaint release", { release_options, take, NULL,
 		"Takes the traps of a killed kvmtaint out of a guest." } },
+	[COMMAND_PATH] = { "path", (char *)"kvmtaint path", { path_options, take_path, "FILE SEQ",
+		"Prints, label by label, the whole way from a secret to record SEQ, from the records"
+		" in FILE alone." } },
 };
 /* clang-format on */
 

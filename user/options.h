@@ -5,12 +5,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "record.h"
 #include "status.h"
 
-enum command { COMMAND_TRACE, COMMAND_PROBE, COMMAND_RELEASE, COMMAND_COUNT };
+enum command { COMMAND_TRACE, COMMAND_PROBE, COMMAND_RELEASE, COMMAND_PATH, COMMAND_COUNT };
 
 struct options {
 	enum command command;
@@ -27,6 +28,8 @@ struct options {
 	const char *output;
 	enum record_format format;
 	bool quiet, verbose, json;
+	const char *records; /* path: the file, and the record to explain */
+	uint64_t seq;
 };
 
 /*

@@ -29,7 +29,8 @@
 	EXIT_STATUS(STDOUT, 19, "stdout is closed, or its reader stopped reading") \
 	EXIT_STATUS(TRAPS, 20, "the traps could not be taken out; they are slow NOPs until" \
 		    " `kvmtaint release`") \
-	EXIT_STATUS(IMAGE, 21, "the RAM image cannot be read")
+	EXIT_STATUS(IMAGE, 21, "the RAM image cannot be read") \
+	EXIT_STATUS(RECORDS, 22, "path: the records cannot be read, or lack what is asked for")
 /* clang-format on */
 
 enum exit_status {

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The way to a record, from files of records: whole, cut, appended to, hostile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/path.h"
+
+#define FILE_OF(inode, path) "{\"kind\":\"file\",\"inode\":" #inode ",\"path\":\"" path "\"}"
+#define START(seq)	     "{\"seq\":" #seq ",\"type\":\"start\",\"labels\":[\"a\",\"b\"]}\n"
+#define SPREAD(seq, flow, target, labels, added, cause, previous)                                  \
+	"{\"seq\":" #seq ",\"type\":\"spread\",\"flow\":\"" flow "\",\"target\":" target           \
+	",\"labels\":[" labels "],\"added\":[" added "],\"cause\":" #cause                         \
+	",\"previous\":" #previous "}\n"
+#define LEAK(seq, labels, cause)                                                                   \
+	"{\"seq\":" #seq ",\"type\":\"leak\",\"labels\":[" labels "],\"cause\":" #cause "}\n"
+
+#define A "\"a\""
+#define B "\"b\""
+#define P "{\"kind\":\"process\",\"pid\":7,\"comm\":\"p\"}"
+
+/* Two secrets meet in process p; b comes later, and p's leak is explained by its last record. */
+static const char meeting[] = START(1) SPREAD(2, "policy", FILE_OF(1, "/a"), A, A, 0, 0)
+	SPREAD(3, "read", P, A, A, 2, 0) SPREAD(4, "policy", FILE_OF(2, "/b"), B, B, 0, 0)
+		SPREAD(5, "read", P, A "," B, B, 4, 3) LEAK(6, A "," B, 5);
+
+static struct path_file opened(const char *text, int expected)
+{
+	char name[] = "/tmp/kvmtaint.path.XXXXXX", err[200] = "";
+	struct path_file file;
+	int fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(path_open(&file, name, err, sizeof(err)), expected);
+	assert_int_equal(!!*err, !!expected);
+	unlink(name);
+	close(fd);
+	return file;
+}
+
+/* The numbers of the way's records as "2 3 6", and whether it is whole. */
+static void way_is(struct path_file *file, uint64_t seq, const char *label, const char *expected,
+		   bool expected_whole)
+{
+	struct json_object *steps, *number;
+	char text[200] = "";
+	bool whole;
+
+	steps = path_follow(file, seq, label, &whole);
+	assert_non_null(steps);
+	for (size_t i = 0; i < json_object_array_length(steps); i++) {
+		json_object_object_get_ex(json_object_array_get_idx(steps, i), "seq", &number);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
+			 json_object_get_string(number));
+	}
+	assert_string_equal(text, expected);
+	assert_int_equal(whole, expected_whole);
+	json_object_put(steps);
+}
+
+static void test_each_label_has_its_own_way(void **state)
+{
+	struct path_file file = opened(meeting, 0);
+
+	way_is(&file, 6, "a", "2 3 5 6", true);
+	way_is(&file, 6, "b", "4 5 6", true);
+	way_is(&file, 3, "a", "2 3", true);
+	path_close(&file);
+}
+
+static void test_label_that_never_came_has_no_way(void **state)
+{
+	struct path_file file = opened(meeting, 0);
+
+	way_is(&file, 3, "b", "", false);
+	way_is(&file, 99, "a", "", false);
+	path_close(&file);
+}
+
+static void test_gone_goes_by_previous(void **state)
+{
+	struct path_file file = opened(
+		START(1) SPREAD(2, "policy", FILE_OF(1, "/a"), A, A, 0, 0) SPREAD(
+			3, "read", P, A, A, 2,
+			0) "{\"seq\":4,\"type\":\"gone\",\"labels\":[\"a\"],\"cause\":0,\"previous\":3}\n",
+		0);
+
+	way_is(&file, 4, "a", "2 3 4", true);
+	path_close(&file);
+}
+
+static void test_missing_record_makes_it_not_whole(void **state)
+{
+	struct path_file file = opened(START(1) SPREAD(3, "read", P, A, A, 2, 0) LEAK(4, A, 3), 0);
+
+	way_is(&file, 4, "a", "3 4", false);
+	path_close(&file);
+}
+
+static void test_cause_of_zero_is_whole_for_the_policy_only(void **state)
+{
+	struct path_file file = opened(START(1) SPREAD(2, "read", P, A, A, 0, 0) LEAK(3, A, 2), 0);
+
+	way_is(&file, 3, "a", "2 3", false);
+	path_close(&file);
+}
+
+static void test_causes_that_do_not_go_back_end_the_walk(void **state)
+{
+	struct path_file file = opened(START(1) SPREAD(2, "read", P, A, A, 3, 0)
+					       SPREAD(3, "read", P, A, A, 2, 0)
+						       SPREAD(4, "read", P, A, A, 4, 0),
+				       0);
+
+	way_is(&file, 3, "a", "2 3", false);
+	way_is(&file, 4, "a", "4", false);
+	path_close(&file);
+}
+
+static void test_last_of_several_runs_counts(void **state)
+{
+	struct path_file file =
+		opened(START(1) SPREAD(2, "policy", FILE_OF(1, "/a"), A, A, 0, 0) LEAK(3, A, 2)
+			       START(1) SPREAD(2, "policy", FILE_OF(2, "/b"), B, B, 0, 0),
+		       0);
+
+	assert_int_equal(file.runs, 2);
+	assert_null(path_record(&file, 3));
+	way_is(&file, 2, "b", "2", true);
+	way_is(&file, 2, "a", "", false);
+	path_close(&file);
+}
+
+static void test_line_that_is_being_written_is_passed_over(void **state)
+{
+	struct path_file file = opened(START(1) LEAK(2, A, 1) "{\"seq\":3,\"ty", 0);
+
+	assert_int_equal(file.count, 2);
+	path_close(&file);
+}
+
+static void test_what_is_no_record_is_refused(void **state)
+{
+	static const char *const lines[] = {
+		"hello\n",
+		"[1]\n",
+		"{\"seq\":\"1\",\"type\":\"leak\"}\n",
+		"{\"seq\":-4,\"type\":\"leak\"}\n",
+		"{\"seq\":1,\"type\":2}\n",
+		"{\"type\":\"leak\"}\n",
+		"\n",
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		opened(lines[i], -EBADMSG);
+}
+
+static void test_labels_of_another_type_are_no_labels(void **state)
+{
+	struct path_file file = opened("{\"seq\":1,\"type\":\"leak\",\"labels\":[null,1,{}]}\n"
+				       "{\"seq\":2,\"type\":\"leak\",\"labels\":\"a\"}\n",
+				       0);
+
+	way_is(&file, 1, "a", "", false);
+	way_is(&file, 2, "a", "", false);
+	path_close(&file);
+}
+
+static void test_file_must_be_a_regular_one(void **state)
+{
+	struct path_file file;
+	char err[200] = "";
+
+	assert_int_equal(path_open(&file, "/tmp", err, sizeof(err)), -EINVAL);
+	assert_non_null(strstr(err, "regular"));
+	assert_int_equal(path_open(&file, "/nonexistent", err, sizeof(err)), -ENOENT);
+	path_close(&file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_label_has_its_own_way),
+		cmocka_unit_test(test_label_that_never_came_has_no_way),
+		cmocka_unit_test(test_gone_goes_by_previous),
+		cmocka_unit_test(test_missing_record_makes_it_not_whole),
+		cmocka_unit_test(test_cause_of_zero_is_whole_for_the_policy_only),
+		cmocka_unit_test(test_causes_that_do_not_go_back_end_the_walk),
+		cmocka_unit_test(test_last_of_several_runs_counts),
+		cmocka_unit_test(test_line_that_is_being_written_is_passed_over),
+		cmocka_unit_test(test_what_is_no_record_is_refused),
+		cmocka_unit_test(test_labels_of_another_type_are_no_labels),
+		cmocka_unit_test(test_file_must_be_a_regular_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

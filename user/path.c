@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * `kvmtaint path FILE SEQ`. A record's cause explains what its target got new; so for
+ * one label the way goes by cause where the record added it, and by previous,
+ * to the target's own earlier record, where it did not. Both lead to lower
+ * numbers only, which ends every walk, whatever the file says.
+ */
+#include "path.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "commands.h"
+#include "escape.h"
+#include "record_json.h"
+
+/* --- the file ------------------------------------------------------------ */
+
+static uint64_t number_of(struct json_object *record, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(record, key, &value) ||
+	    !json_object_is_type(value, json_type_int))
+		return 0;
+	return json_object_get_uint64(value);
+}
+
+static const char *string_of(struct json_object *record, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(record, key, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return "";
+	return json_object_get_string(value);
+}
+
+static const char *label_at(struct json_object *labels, size_t i)
+{
+	struct json_object *label = json_object_array_get_idx(labels, i);
+
+	return json_object_is_type(label, json_type_string) ? json_object_get_string(label) : "";
+}
+
+/* A line as a record; NULL: it is none. */
+static struct json_object *parse(const char *line)
+{
+	struct json_object *record = json_tokener_parse(line);
+
+	if (record && json_object_is_type(record, json_type_object) && number_of(record, "seq") &&
+	    *string_of(record, "type"))
+		return record;
+	json_object_put(record);
+	return NULL;
+}
+
+static int add_place(struct path_file *file, uint64_t seq, off_t at, size_t *room)
+{
+	struct path_place *grown;
+
+	/* Numbers begin again where another run appended to the file. */
+	if (!file->runs || (file->count && seq <= file->places[file->count - 1].seq)) {
+		file->runs++;
+		file->count = 0;
+	}
+	if (file->count == *room) {
+		*room = *room ? 2 * *room : 1024;
+		grown = reallocarray(file->places, *room, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		file->places = grown;
+	}
+	file->places[file->count++] = (struct path_place){ .seq = seq, .at = at };
+	return 0;
+}
+
+static int read_places(struct path_file *file, const char *name, char *err, size_t err_len)
+{
+	struct json_object *record;
+	size_t room = 0, size = 0;
+	unsigned int number = 0;
+	char *line = NULL;
+	ssize_t len;
+	off_t at = 0;
+	int rc = 0;
+
+	while (!rc && (len = getline(&line, &size, file->file)) > 0 && line[len - 1] == '\n') {
+		number++;
+		record = parse(line);
+		if (!record) {
+			snprintf(err, err_len, "%s: line %u is no record of kvmtaint", name,
+				 number);
+			rc = -EBADMSG;
+			break;
+		}
+		rc = add_place(file, number_of(record, "seq"), at, &room);
+		json_object_put(record);
+		at += len;
+	}
+	free(line);
+	if (rc == -ENOMEM)
+		snprintf(err, err_len, "out of memory");
+	if (!rc && ferror(file->file)) {
+		rc = -EIO;
+		snprintf(err, err_len, "%s: %s", name, strerror(EIO));
+	}
+	return rc;
+}
+
+int path_open(struct path_file *file, const char *name, char *err, size_t err_len)
+{
+	struct stat st;
+	int rc;
+
+	*file = (struct path_file){};
+	file->file = fopen(name, "re");
+	if (!file->file || fstat(fileno(file->file), &st)) {
+		rc = -errno;
+		snprintf(err, err_len, "%s: %s", name, strerror(errno));
+	} else if (!S_ISREG(st.st_mode)) {
+		rc = -EINVAL;
+		snprintf(err, err_len, "%s: not a regular file", name);
+	} else {
+		rc = read_places(file, name, err, err_len);
+	}
+	if (rc)
+		path_close(file);
+	return rc;
+}
+
+void path_close(struct path_file *file)
+{
+	if (file->file)
+		fclose(file->file);
+	free(file->places);
+	*file = (struct path_file){};
+}
+
+static int compare_places(const void *key, const void *at)
+{
+	uint64_t seq = *(const uint64_t *)key, other = ((const struct path_place *)at)->seq;
+
+	return seq < other ? -1 : seq > other;
+}
+
+struct json_object *path_record(struct path_file *file, uint64_t seq)
+{
+	struct path_place *place = file->count ? bsearch(&seq, file->places, file->count,
+							 sizeof(*place), compare_places)
+					       : NULL;
+	struct json_object *record = NULL;
+	char *line = NULL;
+	size_t size = 0;
+
+	if (place && !fseeko(file->file, place->at, SEEK_SET) &&
+	    getline(&line, &size, file->file) > 0)
+		record = parse(line);
+	free(line);
+	return record;
+}
+
+/* --- the way ------------------------------------------------------------- */
+
+static bool has_label(struct json_object *record, const char *key, const char *label)
+{
+	struct json_object *labels;
+
+	if (!json_object_object_get_ex(record, key, &labels) ||
+	    !json_object_is_type(labels, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(labels); i++)
+		if (!strcmp(label_at(labels, i), label))
+			return true;
+	return false;
+}
+
+/* The number of the record before this one; 0: the policy explains it, or nothing does. */
+static uint64_t step_back(struct json_object *record, const char *label)
+{
+	const char *type = string_of(record, "type");
+
+	if (!strcmp(type, "leak"))
+		return number_of(record, "cause");
+	if (!strcmp(type, "spread") && has_label(record, "added", label))
+		return number_of(record, "cause");
+	return number_of(record, "previous");
+}
+
+static bool is_first(struct json_object *record, const char *label)
+{
+	return !strcmp(string_of(record, "flow"), "policy") && has_label(record, "added", label);
+}
+
+static struct json_object *reversed(struct json_object *steps)
+{
+	struct json_object *forward = json_object_new_array();
+
+	for (size_t i = json_object_array_length(steps); forward && i > 0; i--)
+		json_object_array_add(forward,
+				      json_object_get(json_object_array_get_idx(steps, i - 1)));
+	json_object_put(steps);
+	return forward;
+}
+
+struct json_object *path_follow(struct path_file *file, uint64_t seq, const char *label,
+				bool *whole)
+{
+	struct json_object *steps = json_object_new_array(), *record;
+	uint64_t before = 0;
+
+	*whole = false;
+	for (; steps && seq; seq = before) {
+		record = path_record(file, seq);
+		if (!record || !has_label(record, "labels", label)) {
+			json_object_put(record);
+			break;
+		}
+		json_object_array_add(steps, record);
+		*whole = is_first(record, label);
+		before = *whole ? 0 : step_back(record, label);
+		if (before >= seq)
+			break;
+	}
+	return steps ? reversed(steps) : NULL;
+}
+
+/* --- what is printed ----------------------------------------------------- */
+
+static void print_string(const char *text)
+{
+	escape_text(stdout, text, strlen(text));
+}
+
+static void print_object(struct json_object *record, const char *key)
+{
+	struct json_object *thing;
+	const char *kind, *name;
+
+	if (!json_object_object_get_ex(record, key, &thing)) {
+		printf("?");
+		return;
+	}
+	kind = string_of(thing, "kind");
+	name = string_of(thing, !strcmp(kind, "file")	   ? "path"
+				: !strcmp(kind, "process") ? "comm"
+							   : "name");
+	if (!strcmp(kind, "socket"))
+		printf("%s ", string_of(thing, "family"));
+	print_string(kind);
+	if (*name) {
+		putchar(' ');
+		print_string(name);
+	}
+	if (number_of(thing, "pid"))
+		printf(" (pid %" PRIu64 ")", number_of(thing, "pid"));
+	else if (number_of(thing, "inode"))
+		printf(" (inode %" PRIu64 ")", number_of(thing, "inode"));
+}
+
+static void print_destination(struct json_object *record)
+{
+	struct json_object *to;
+
+	if (!json_object_object_get_ex(record, "destination", &to)) {
+		print_string(string_of(record, "kind"));
+		return;
+	}
+	print_string(*string_of(to, "transport") ? string_of(to, "transport")
+						 : string_of(to, "family"));
+	if (*string_of(to, "address")) {
+		putchar(' ');
+		print_string(string_of(to, "address"));
+	}
+	if (number_of(to, "port"))
+		printf(" port %" PRIu64, number_of(to, "port"));
+}
+
+static void print_step(struct json_object *record)
+{
+	const char *call = string_of(record, "syscall"), *type = string_of(record, "type");
+	struct json_object *actor;
+
+	printf("%8" PRIu64 "  %14s%s  ", number_of(record, "seq"), *call ? call : "-",
+	       *call ? "()" : "  ");
+	if (!strcmp(type, "leak")) {
+		printf("=> ");
+		print_destination(record);
+		printf(", %" PRIu64 " bytes", number_of(record, "bytes"));
+	} else {
+		printf("-> ");
+		print_object(record, "target");
+		printf("  [%s", !strcmp(type, "gone") ? type : string_of(record, "flow"));
+		if (json_object_object_get_ex(record, "process", &actor)) {
+			printf(", by ");
+			print_string(string_of(actor, "comm"));
+		}
+		putchar(']');
+	}
+	putchar('\n');
+}
+
+static void print_way(struct json_object *steps, const char *label, bool whole)
+{
+	printf("label ");
+	print_string(label);
+	putchar('\n');
+	if (!whole)
+		printf("          (what came before is not in the records)\n");
+	for (size_t i = 0; i < json_object_array_length(steps); i++)
+		print_step(json_object_array_get_idx(steps, i));
+}
+
+static void add_way(struct json_object *ways, struct json_object *steps, const char *label,
+		    bool whole)
+{
+	struct json_object *way = json_object_new_object();
+
+	json_add_string(way, "label", label);
+	json_object_object_add(way, "whole", json_object_new_boolean(whole));
+	json_object_object_add(way, "records", json_object_get(steps));
+	json_object_array_add(ways, way);
+}
+
+/* All labels of the record, one after the other. */
+static enum exit_status tell(struct path_file *file, const struct options *options,
+			     struct json_object *labels)
+{
+	struct json_object *all = json_object_new_object(), *ways = json_object_new_array();
+	enum exit_status status = STATUS_OK;
+	bool whole;
+
+	for (size_t i = 0; i < json_object_array_length(labels); i++) {
+		const char *label = label_at(labels, i);
+		struct json_object *steps = path_follow(file, options->seq, label, &whole);
+
+		if (!whole)
+			status = STATUS_RECORDS;
+		if (options->json)
+			add_way(ways, steps, label, whole);
+		else
+			print_way(steps, label, whole);
+		json_object_put(steps);
+	}
+	json_add_number(all, "seq", options->seq);
+	json_object_object_add(all, "ways", ways);
+	if (options->json)
+		printf("%s\n",
+		       json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(all);
+	if (status)
+		status_fail(status, "%s: records on the way are missing", options->records);
+	return status;
+}
+
+enum exit_status command_path(const struct options *options)
+{
+	struct json_object *record = NULL, *labels = NULL;
+	enum exit_status status;
+	struct path_file file;
+	char err[400];
+
+	if (path_open(&file, options->records, err, sizeof(err)))
+		return status_fail(STATUS_RECORDS, "%s", err);
+	record = path_record(&file, options->seq);
+	if (!record)
+		status = status_fail(STATUS_RECORDS, "%s: no record %" PRIu64 "%s",
+				     options->records, options->seq,
+				     file.runs > 1 ? " in the last of the runs that wrote it" : "");
+	else if (!json_object_object_get_ex(record, "labels", &labels) ||
+		 !json_object_is_type(labels, json_type_array) ||
+		 !strcmp(string_of(record, "type"), "start"))
+		status = status_fail(STATUS_RECORDS,
+				     "%s: record %" PRIu64 " is a '%s': only to spread, leak and"
+				     " gone does a path lead",
+				     options->records, options->seq, string_of(record, "type"));
+	else
+		status = tell(&file, options, labels);
+	json_object_put(record);
+	path_close(&file);
+	if (!status && (fflush(stdout) || ferror(stdout)))
+		status = status_fail(STATUS_STDOUT, "cannot write to stdout: %s", strerror(errno));
+	return status;
+}
