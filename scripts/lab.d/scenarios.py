@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """scenarios.py [--kernel SERIES] [--vcpus N] FOLDER PLAN [NAME...]: reads and checks
 FOLDER/*.yaml, and writes one file PLAN/<kernel>-<vcpus>.json for each boot that is
-needed. tests/scenarios/README.md describes the format."""
+needed. --kernel overrides the kernels that scenarios name. tests/scenarios/README.md describes the format."""
 import argparse
 import json
 import os
@@ -71,8 +71,8 @@ def main():
         except (ValueError, yaml.YAMLError) as error:
             errors.append(f"{path}: {error}")
             continue
-        for kernel in map(str, scenario["kernels"]):
-            if options.kernel in (None, kernel) and options.vcpus in (None, scenario["vcpus"]):
+        for kernel in [options.kernel] if options.kernel else map(str, scenario["kernels"]):
+            if options.vcpus in (None, scenario["vcpus"]):
                 plans.setdefault((kernel, scenario["vcpus"]), []).append(scenario)
     errors += [f"no scenario '{name}'" for name in options.names if name not in found]
     if errors:
