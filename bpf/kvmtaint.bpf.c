@@ -4,7 +4,10 @@
  * registers and guest memory are there on AMD and on Intel alike, and each exit
  * is taken once. Interrupts are off there, so nothing else on this CPU can come
  * between: at kvm_exit hosts from 7.0 run tracepoint programs preemptibly, and
- * skip one that another vCPU's thread is in the middle of.
+ * skip one that another vCPU's thread is in the middle of. What user space runs
+ * (BPF_PROG_TEST_RUN) cannot be preempted either: get_cpu() surrounds it
+ * (bpf_prog_test_run_raw_tp()). So per-CPU scratch is safe in these, and is not
+ * to be used at kvm_exit and kvm_msr.
  */
 #include "carrier_file.bpf.h"
 #include "carrier_pipe.bpf.h"
@@ -112,7 +115,7 @@ SEC("raw_tp/kvm_exit")
 int on_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	if (is_our_vm())
-		count(KT_COUNT_EXITS);
+		count_preempted(KT_COUNT_EXITS);
 	return 0;
 }
 
@@ -158,22 +161,33 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* A write of LSTAR is another kernel, or the same one booting again. */
+/*
+ * A write of LSTAR is another kernel, or the same one booting again. The record
+ * is made in the ring: `events` is for those whom nobody can preempt.
+ */
 SEC("raw_tp/kvm_msr")
 int on_kvm_msr(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct event *e;
+	struct kt_record *record;
+	u64 seq;
 
 	if (!ctx->args[0] || (u32)ctx->args[1] != MSR_LSTAR || !is_our_vm())
 		return 0;
-	e = event_at_hand();
-	if (!e)
+	seq = __sync_fetch_and_add(&record_seq, 1) + 1;
+	record = bpf_ringbuf_reserve(&records, RECORD_HEAD, 0);
+	if (!record) {
+		count_preempted(KT_COUNT_RECORDS_LOST);
 		return 0;
-	e->hook = KT_HOOK_MAX;
-	e->flow = 0;
-	record_begin(e, KT_RECORD_GUEST);
-	e->record.bytes = ctx->args[2];
-	record_emit(e);
+	}
+	record_clear(record);
+	record->seq = seq;
+	record->time_ns = bpf_ktime_get_ns();
+	record->type = KT_RECORD_GUEST;
+	record->hook = KT_HOOK_MAX;
+	record->bytes = ctx->args[2];
+	record->syscall = -1;
+	bpf_ringbuf_submit(record, 0);
+	count_preempted(KT_COUNT_RECORDS);
 	return 0;
 }
 

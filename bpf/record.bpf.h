@@ -27,16 +27,20 @@ __noinline int describe_process(struct event *e, struct kt_object *o, u64 task)
 	return 0;
 }
 
+static __always_inline void record_clear(struct kt_record *record)
+{
+	u64 *word = (u64 *)record;
+
+	for (u32 i = 0; i < RECORD_HEAD / 8; i++)
+		word[i] = 0;
+}
+
 /* Starts e->record: everything zero but type, flow and the actor. */
 __noinline int record_begin(struct event *e, u32 type)
 {
-	u64 *word;
-
 	if (!e)
 		return 0;
-	word = (u64 *)&e->record;
-	for (u32 i = 0; i < RECORD_HEAD / 8; i++)
-		word[i] = 0;
+	record_clear(&e->record);
 	e->record.type = type;
 	e->record.flow = e->flow;
 	e->record.hook = e->hook;

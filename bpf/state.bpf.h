@@ -215,6 +215,15 @@ static __always_inline void count(u32 which)
 		*value += 1;
 }
 
+/* The same, where another vCPU's thread may come between (kvm_exit and kvm_msr on hosts from 7.0). */
+static __always_inline void count_preempted(u32 which)
+{
+	u64 *value = bpf_map_lookup_elem(&counters, &which);
+
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}
+
 /*
  * True when a page was not in memory, so that the event will be done again: it
  * must not change a set before it knows all that the record is to say.
