@@ -8,6 +8,9 @@
  * to a carrier then looks for its readers. Each does a full barrier in the
  * middle (a locked instruction), so at least one of the two sees the other.
  *
+ * Threads have slots in an array, so that a scan goes through those in use, in
+ * place: a walk over a hash map next to deletions may lose its way.
+ *
  * An entry lives until the thread's next read or its exit, longer than the
  * read itself. That errs on the safe side; a thread that sleeps in a system
  * call that reads nothing is told apart when it is found.
@@ -19,54 +22,79 @@ static __always_inline s32 *readers_of(u64 carrier)
 {
 	u32 bucket = (carrier >> 6) * 0x9e3779b97f4a7c15ULL >> 52;
 
-	return bpf_map_lookup_elem(&readers, &bucket);
+	return bpf_map_lookup_elem(&reader_counts, &bucket);
+}
+
+/* A slot for a thread that reads for the first time; NULL: all are taken. */
+static __always_inline struct kt_reader *reader_new(struct kt_object_key *task)
+{
+	struct kt_reader *reader;
+	u32 slot;
+
+	if (bpf_map_pop_elem(&free_slots, &slot))
+		slot = __sync_fetch_and_add(&slots_used, 1);
+	reader = bpf_map_lookup_elem(&readers, &slot);
+	if (!reader) {
+		__sync_fetch_and_add(&slots_used, -1);
+		return NULL;
+	}
+	if (bpf_map_update_elem(&reader_slots, task, &slot, BPF_NOEXIST)) {
+		bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
+		return NULL;
+	}
+	reader->task = task->gva;
+	return reader;
+}
+
+/* The slot now holds carrier (0: none), and the buckets know. */
+static __always_inline void reader_reads(struct kt_reader *reader, u64 carrier)
+{
+	s32 *bucket = carrier ? readers_of(carrier) : NULL;
+	u64 before;
+
+	if (bucket)
+		__sync_fetch_and_add(bucket, 1);
+	before = __sync_lock_test_and_set(&reader->carrier, carrier);
+	bucket = before ? readers_of(before) : NULL;
+	if (bucket)
+		__sync_fetch_and_add(bucket, -1);
 }
 
 /* Publishes that the acting thread reads the carrier at hand. */
 static __always_inline void pending_publish(struct event *e)
 {
 	struct kt_object_key key = { .gva = actor_task(e) };
-	struct kt_reader *reader = bpf_map_lookup_elem(&pending, &key);
-	struct kt_reader fresh = {};
-	u64 before;
-	s32 *bucket;
+	struct kt_reader *reader;
+	u32 *slot;
 
 	/* Its page is absent: nobody to publish, and the event comes again. */
 	if (!key.gva)
 		return;
+	slot = bpf_map_lookup_elem(&reader_slots, &key);
+	reader = slot ? bpf_map_lookup_elem(&readers, slot) : reader_new(&key);
 	if (!reader) {
-		bpf_map_update_elem(&pending, &key, &fresh, BPF_NOEXIST);
-		reader = bpf_map_lookup_elem(&pending, &key);
-		if (!reader) {
-			count(KT_COUNT_PENDING_LOST);
-			event_fail(e, KT_LOST_PENDING_FULL, key.gva);
-			return;
-		}
+		count(KT_COUNT_PENDING_LOST);
+		event_fail(e, KT_LOST_PENDING_FULL, key.gva);
+		return;
 	}
-	bucket = readers_of(e->carrier);
-	if (bucket)
-		__sync_fetch_and_add(bucket, 1);
-	before = __sync_lock_test_and_set(&reader->carrier, e->carrier);
-	bucket = before ? readers_of(before) : NULL;
-	if (bucket)
-		__sync_fetch_and_add(bucket, -1);
+	reader_reads(reader, e->carrier);
 }
 
 /* A thread begins or ends: what its address read before is nobody's. */
 static __always_inline void pending_forget(u64 task)
 {
 	struct kt_object_key key = { .gva = task };
-	struct kt_reader *reader = bpf_map_lookup_elem(&pending, &key);
-	u64 before;
-	s32 *bucket;
+	u32 *known = bpf_map_lookup_elem(&reader_slots, &key), slot;
+	struct kt_reader *reader;
 
-	if (!reader)
+	if (!known)
 		return;
-	before = __sync_lock_test_and_set(&reader->carrier, 0);
-	bucket = before ? readers_of(before) : NULL;
-	if (bucket)
-		__sync_fetch_and_add(bucket, -1);
-	bpf_map_delete_elem(&pending, &key);
+	slot = *known;
+	reader = bpf_map_lookup_elem(&readers, &slot);
+	if (reader)
+		reader_reads(reader, 0);
+	bpf_map_delete_elem(&reader_slots, &key);
+	bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
 
 /* x86-64 system calls in which a thread that sleeps may be about to read a carrier. */
@@ -118,12 +146,18 @@ static __always_inline bool thread_may_read(struct event *e, u64 task)
 	return syscall_reads(g64(e, regs + PT_REGS_ORIG_AX));
 }
 
-static long pending_step(void *map, struct kt_object_key *key, struct kt_reader *reader,
-			 struct event **at_hand)
+static long pending_step(u32 slot, struct event **at_hand)
 {
 	struct event *e = *at_hand;
-	u64 task = key->gva;
+	volatile struct kt_reader *reader = bpf_map_lookup_elem(&readers, &slot);
+	u64 task;
 
+	if (!reader)
+		return 1;
+	if (reader->carrier != e->carrier)
+		return 0;
+	task = reader->task;
+	/* Else the thread has gone, and the slot may be another's. */
 	if (reader->carrier != e->carrier || task == e->task)
 		return 0;
 	if (thread_may_read(e, task) && !(g32(e, task + guest.task_flags) & PF_KTHREAD))
@@ -184,7 +218,7 @@ static __always_inline void pending_scan(struct event *e)
 		e->labels = grown->labels;
 		e->flow = grown->kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ;
 		count(KT_COUNT_SCANS);
-		bpf_for_each_map_elem(&pending, pending_step, &e, 0);
+		walk(e, slots_used, pending_step);
 		if (!comes_again(e))
 			readers_were_told(e, e->labels);
 	}

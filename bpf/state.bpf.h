@@ -25,6 +25,8 @@ __u64 judge_again_until = 0;
 __u64 stops_sent = 0;
 /* Address spaces that more than one process uses (vfork, CLONE_VM). */
 __u32 shared_mm_count = 0;
+/* Slots of readers that were ever in use: no scan looks beyond. */
+__u32 slots_used = 0;
 
 #define SCRATCH_SIZE	512
 #define SLOT_STACK	32	/* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
@@ -133,15 +135,27 @@ MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GRO
 /* Labels of address spaces that several processes share. */
 MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
 
-/* Guest thread -> the carrier that it is reading, or read last; see pending.bpf.h. */
+/*
+ * A guest thread and the carrier that it is reading, or read last; see
+ * pending.bpf.h. A thread keeps its slot until it exits; slots that are free
+ * again are used first, so that those in use are few and close together.
+ */
 struct kt_reader {
+	u64 task;
 	u64 carrier;
 };
-MAP(pending, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_reader, 1 << 16, GROWS);
+#define READERS_MAX (1 << 16)
+MAP(readers, BPF_MAP_TYPE_ARRAY, u32, struct kt_reader, READERS_MAX, NONE);
+MAP(reader_slots, BPF_MAP_TYPE_HASH, struct kt_object_key, u32, READERS_MAX, GROWS);
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, READERS_MAX);
+	__type(value, u32);
+} free_slots SEC(".maps");
 
 /* How many pending readers each bucket of carriers has: 0 saves the scan. */
 #define READER_BUCKETS 4096
-MAP(readers, BPF_MAP_TYPE_ARRAY, u32, s32, READER_BUCKETS, NONE);
+MAP(reader_counts, BPF_MAP_TYPE_ARRAY, u32, s32, READER_BUCKETS, NONE);
 
 /* Clean verdicts of paths, by file. */
 MAP(judged, BPF_MAP_TYPE_LRU_HASH, struct kt_file_key, u32, 1 << 16, NONE);

@@ -250,8 +250,11 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	skel->rodata->guest = opt->profile->guest;
 	skel->rodata->dfa_loaded = opt->dfa != NULL;
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
-	if (opt->readers_max)
-		bpf_map__set_max_entries(skel->maps.pending, opt->readers_max);
+	if (opt->readers_max) {
+		bpf_map__set_max_entries(skel->maps.readers, opt->readers_max);
+		bpf_map__set_max_entries(skel->maps.reader_slots, opt->readers_max);
+		bpf_map__set_max_entries(skel->maps.free_slots, opt->readers_max);
+	}
 	if (!opt->vm) {
 		bpf_program__set_autoload(skel->progs.on_kvm_entry, false);
 		bpf_program__set_autoload(skel->progs.on_kvm_exit, false);

@@ -202,7 +202,6 @@ static inline bool world_open(struct world *w, const char *series)
 	opt.dfa = dfa;
 	opt.profile = w->profile;
 	opt.mem = w->mem;
-	/* A scan walks the whole table: with a small one there are more races a second. */
 	opt.readers_max = 4 * POOL;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
