@@ -146,6 +146,11 @@ __noinline int describe_socket(struct event *e, struct kt_object *o, u64 sk)
 	return 0;
 }
 
+static __always_inline u32 inode_dev(struct event *e, u64 inode)
+{
+	return g32(e, g64(e, inode + guest.inode_sb) + guest.sb_dev);
+}
+
 /* Fills o with the carrier at hand; a file's path goes to the record's path. */
 __noinline int describe_carrier(struct event *e, struct kt_object *o)
 {
@@ -155,7 +160,7 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 	case KT_KIND_FILE:
 		o->kind = KT_KIND_FILE;
 		o->gva = e->carrier;
-		o->dev = e->key.dev;
+		o->dev = inode_dev(e, e->carrier);
 		o->ino = e->key.ino;
 		o->generation = e->key.generation;
 		if (e->file)

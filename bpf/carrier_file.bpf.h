@@ -64,6 +64,18 @@ static __always_inline bool fs_is_storage(u64 magic)
 	return true;
 }
 
+/*
+ * Which file system: a device number is another's after an unmount, and another
+ * one after the next mount, where it is not a disk's own (btrfs, loop, tmpfs).
+ */
+static __always_inline u32 fs_identity(struct event *e, u64 sb)
+{
+	u64 low = g64(e, sb + guest.sb_uuid), high = g64(e, sb + guest.sb_uuid + 8);
+	u64 mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+
+	return low | high ? mixed >> 32 : g32(e, sb + guest.sb_dev);
+}
+
 /* The regular file of an inode becomes the carrier at hand; false: not one. */
 static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
 {
@@ -74,7 +86,7 @@ static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
 	e->carrier_kind = KT_KIND_FILE;
 	e->carrier = inode;
 	e->key.ino = g64(e, inode + guest.inode_ino);
-	e->key.dev = g32(e, sb + guest.sb_dev);
+	e->key.fs = fs_identity(e, sb);
 	e->key.generation = g32(e, inode + guest.inode_generation);
 	return !e->failed;
 }
@@ -185,6 +197,8 @@ static __always_inline void file_is_read(struct event *e, u64 file)
 {
 	if (carrier_is_file(e, file))
 		read_from(e, e->carrier_kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ);
+	else if (!e->failed)
+		pending_done(e);
 }
 
 /* A socket's send has a hook of its own, which knows where it goes. */
@@ -333,7 +347,7 @@ static __always_inline void on_dentry_delete(struct event *e)
 	record_actor(e);
 	e->record.target.kind = KT_KIND_FILE;
 	e->record.target.gva = inode;
-	e->record.target.dev = e->key.dev;
+	e->record.target.dev = inode_dev(e, inode);
 	e->record.target.ino = e->key.ino;
 	e->record.target.generation = e->key.generation;
 	e->record.labels = managed->managed.labels;

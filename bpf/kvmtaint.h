@@ -87,7 +87,7 @@ struct kt_managed {
 
 struct kt_file_key {
 	__u64 ino;
-	__u32 dev;		/* the guest's dev_t, kernel form (major << 20 | minor) */
+	__u32 fs;		/* the file system: its UUID, folded; its dev_t where it has none */
 	__u32 generation;
 };
 

@@ -80,6 +80,25 @@ static __always_inline void pending_publish(struct event *e)
 	reader_reads(reader, e->carrier);
 }
 
+/*
+ * The acting thread reads something that is no carrier: its read before is over.
+ * Were it kept, what is made later at the same address would find this reader.
+ */
+static __always_inline void pending_done(struct event *e)
+{
+	struct kt_object_key key = { .gva = actor_task(e) };
+	struct kt_reader *reader = bpf_map_lookup_elem(&pending, &key);
+	u64 before;
+	s32 *bucket;
+
+	if (!reader || !reader->carrier)
+		return;
+	before = __sync_lock_test_and_set(&reader->carrier, 0);
+	bucket = before ? readers_of(before) : NULL;
+	if (bucket)
+		__sync_fetch_and_add(bucket, -1);
+}
+
 /* A thread begins or ends: what its address read before is nobody's. */
 static __always_inline void pending_forget(u64 task)
 {

@@ -176,15 +176,15 @@ def judge(channel, trace):
     return Verdict(channel, MISSED if why else CAUGHT, why)
 
 
-def strangers(trace):
+def strangers(channels, trace):
     """Flows of processes that belong to no channel: nothing else runs in the guest."""
     found = set()
-    ours = {}
+    ours = {pid for channel in channels for key in ("senders", "heirs", "receivers") for pid in channel[key]}
     for record in trace.flows:
         comm = record.get("process", {}).get("comm", "")
         pid = process_of(record, "actor")
         if COMM.match(comm):
-            ours[pid] = comm
+            ours.add(pid)
         elif pid not in ours and not is_policy(record):
             found.add(f"{comm} ({pid})")
     return sorted(found)
@@ -200,4 +200,4 @@ def judge_all(wanted, folder):
             verdicts.append(judge(ran[channel["name"]], trace))
         else:
             verdicts.append(Verdict(channel, MISSED, "it did not run to its end"))
-    return verdicts, trace.errors() + [f"flows of a stranger: {each}" for each in strangers(trace)]
+    return verdicts, trace.errors() + [f"flows of a stranger: {each}" for each in strangers(ran.values(), trace)]

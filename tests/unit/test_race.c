@@ -258,7 +258,11 @@ static void make_files(struct duel *d)
 	const struct kt_guest *g = &w->profile->guest;
 	uint64_t plain = file_of(w, SERIES, w->bystander, "plain");
 	uint64_t inode = peek(w, plain + g->file_inode, 8);
+	uint64_t sb = peek(w, inode + g->inode_sb, 8);
 
+	/* Without a UUID its device says which file system it is. */
+	set(w, sb + g->sb_uuid, 0, 8);
+	set(w, sb + g->sb_uuid + 8, 0, 8);
 	d->file_keys = calloc(POOL, sizeof(*d->file_keys));
 	for (int i = 0; i < POOL; i++) {
 		d->write_arg[i] = copy_of(w, plain);
@@ -266,7 +270,7 @@ static void make_files(struct duel *d)
 		set(w, d->write_arg[i] + g->file_inode, d->carrier[i], 8);
 		set(w, d->carrier[i] + g->inode_ino, 1000000 + i, 8);
 		d->file_keys[i].ino = 1000000 + i;
-		d->file_keys[i].dev = peek(w, peek(w, inode + g->inode_sb, 8) + g->sb_dev, 4);
+		d->file_keys[i].fs = peek(w, sb + g->sb_dev, 4);
 		d->file_keys[i].generation = peek(w, inode + g->inode_generation, 4);
 	}
 	d->write_hook = KT_HOOK_file_permission;

@@ -37,7 +37,8 @@ struct run {
 		     */
 	long number[4]; /* the channel's own */
 	pid_t sender, receiver; /* sender: in send() only; receiver: in both, 0 if there is none */
-	/* A process that send() made: the receiver (HEIR), or the one that sends (COPIES_SOURCE). */
+	/* A process that send() made: the receiver (HEIR), or the one that sends (COPIES_SOURCE).
+	 */
 	pid_t heir;
 };
 
@@ -76,6 +77,16 @@ struct channel {
 	static const struct channel channel_##id = { __VA_ARGS__ };                                \
 	static const struct channel *const __attribute__((used, section("channels")))              \
 	channel_at_##id = &channel_##id
+
+/* What no channel shows because it is known not to be seen; for the README. */
+struct not_covered {
+	const char *way, *why;
+};
+
+#define NOT_COVERED(id, way, why)                                                                  \
+	static const struct not_covered not_covered_##id = { way, why };                           \
+	static const struct not_covered *const __attribute__((used, section("not_covered")))       \
+	not_covered_at_##id = &not_covered_##id
 
 /* Says why this guest lacks the channel; returns ABSENT. */
 int absent(const char *why);

@@ -27,6 +27,7 @@
 #define ROUNDS		(FRESH_ROUND + 1)
 
 extern const struct channel *const __start_channels[], *const __stop_channels[];
+extern const struct not_covered *const __start_not_covered[], *const __stop_not_covered[];
 
 enum line { GO, RESULT, SENT, DONE, LINES };
 
@@ -459,7 +460,8 @@ static int play_rounds(struct play *play, bool fresh)
 
 static void print_flags(unsigned flags)
 {
-	static const char *const names[] = { "blocked", "both", "leak", "silent", "reads_source", "heir", "copies_source" };
+	static const char *const names[] = { "blocked",	     "both", "leak",	     "silent",
+					     "reads_source", "heir", "copies_source" };
 	const char *comma = "";
 
 	printf("\"flags\": [");
@@ -513,6 +515,14 @@ static void run_channel(struct play *play)
 	fflush(stdout);
 }
 
+static void print_not_covered(void)
+{
+	const struct not_covered *const *each;
+
+	for (each = __start_not_covered; each < __stop_not_covered; each++)
+		printf("{\"not_covered\": \"%s\", \"why\": \"%s\"}\n", (*each)->way, (*each)->why);
+}
+
 static bool is_wanted(const char *name, char **names, int count)
 {
 	for (int i = 0; i < count; i++)
@@ -560,5 +570,7 @@ int main(int argc, char **argv)
 			}
 		}
 	}
+	if (!run)
+		print_not_covered();
 	return 0;
 }

@@ -76,14 +76,16 @@ static ssize_t by_pread(int fd, void *data, size_t size)
 
 static ssize_t by_writev(int fd, void *data, size_t size)
 {
-	struct iovec vector[] = { { data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+	struct iovec vector[] = { { data, size / 2 },
+				  { (char *)data + size / 2, size - size / 2 } };
 
 	return writev(fd, vector, 2);
 }
 
 static ssize_t by_readv(int fd, void *data, size_t size)
 {
-	struct iovec vector[] = { { data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+	struct iovec vector[] = { { data, size / 2 },
+				  { (char *)data + size / 2, size - size / 2 } };
 
 	return readv(fd, vector, 2);
 }
@@ -104,8 +106,10 @@ static ssize_t by_preadv2(int fd, void *data, size_t size)
 
 static ssize_t by_aio(int fd, void *data, size_t size, int opcode)
 {
-	struct iocb block = { .aio_fildes = fd, .aio_lio_opcode = opcode,
-			      .aio_buf = (uintptr_t)data, .aio_nbytes = size };
+	struct iocb block = { .aio_fildes = fd,
+			      .aio_lio_opcode = opcode,
+			      .aio_buf = (uintptr_t)data,
+			      .aio_nbytes = size };
 	struct iocb *list[] = { &block };
 	struct io_event event = {};
 	aio_context_t context = 0;
@@ -130,8 +134,9 @@ static ssize_t by_aio_read(int fd, void *data, size_t size)
 
 static ssize_t by_uring(int fd, void *data, size_t size, int opcode, unsigned how)
 {
-	struct io_uring_sqe request = { .opcode = opcode, .fd = fd, .addr = (uintptr_t)data,
-					.len = size };
+	struct io_uring_sqe request = {
+		.opcode = opcode, .fd = fd, .addr = (uintptr_t)data, .len = size
+	};
 	int done = uring_do(how, &request);
 
 	errno = done < 0 ? -done : 0;
@@ -145,19 +150,19 @@ static int setup_uring(struct run *r)
 }
 
 /* Two channels for each pair of calls: one writes a file with it, one reads the source. */
-#define WRITES(id, text, flags, by, ready)                                                        \
-	static int send_##id(struct run *r, const void *data, size_t size)                        \
-	{                                                                                         \
-		return write_file_by(r, data, size, flags, by);                                   \
-	}                                                                                         \
-	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .carrier = "file",           \
+#define WRITES(id, text, flags, by, ready)                                                         \
+	static int send_##id(struct run *r, const void *data, size_t size)                         \
+	{                                                                                          \
+		return write_file_by(r, data, size, flags, by);                                    \
+	}                                                                                          \
+	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .carrier = "file",            \
 		.setup = ready, .send = send_##id, .receive = receive_file)
-#define READS(id, text, flags_, by, ready)                                                        \
-	static int receive_##id(struct run *r, void *data, size_t size)                           \
-	{                                                                                         \
-		return read_source_by(r, data, size, flags_, by);                                 \
-	}                                                                                         \
-	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .flags = READS_SOURCE,       \
+#define READS(id, text, flags_, by, ready)                                                         \
+	static int receive_##id(struct run *r, void *data, size_t size)                            \
+	{                                                                                          \
+		return read_source_by(r, data, size, flags_, by);                                  \
+	}                                                                                          \
+	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .flags = READS_SOURCE,        \
 		.setup = ready, .receive = receive_##id)
 
 WRITES(plain_write, "write", 0, by_write, NULL);
@@ -175,16 +180,16 @@ WRITES(aio_write, "aio-write", 0, by_aio_write, NULL);
 READS(aio_read, "aio-read", 0, by_aio_read, NULL);
 READS(aio_direct_read, "aio-direct-read", O_DIRECT, by_aio_read, NULL);
 
-#define URING(id, text, how)                                                                      \
-	static ssize_t by_##id##_write(int fd, void *data, size_t size)                           \
-	{                                                                                         \
-		return by_uring(fd, data, size, IORING_OP_WRITE, how);                            \
-	}                                                                                         \
-	static ssize_t by_##id##_read(int fd, void *data, size_t size)                            \
-	{                                                                                         \
-		return by_uring(fd, data, size, IORING_OP_READ, how);                             \
-	}                                                                                         \
-	WRITES(id##_write, text "-write", 0, by_##id##_write, setup_uring);                       \
+#define URING(id, text, how)                                                                       \
+	static ssize_t by_##id##_write(int fd, void *data, size_t size)                            \
+	{                                                                                          \
+		return by_uring(fd, data, size, IORING_OP_WRITE, how);                             \
+	}                                                                                          \
+	static ssize_t by_##id##_read(int fd, void *data, size_t size)                             \
+	{                                                                                          \
+		return by_uring(fd, data, size, IORING_OP_READ, how);                              \
+	}                                                                                          \
+	WRITES(id##_write, text "-write", 0, by_##id##_write, setup_uring);                        \
 	READS(id##_read, text "-read", 0, by_##id##_read, setup_uring)
 
 URING(uring, "uring", URING_INLINE);
@@ -246,13 +251,13 @@ static ssize_t by_splice(int in, int out, size_t size)
 	return splice(ends[0], NULL, out, NULL, size, 0);
 }
 
-#define COPIES(id, text, by, way, hooks)                                                          \
-	static int send_##id(struct run *r, const void *data, size_t size)                        \
-	{                                                                                         \
-		(void)data;                                                                       \
-		return copy_by(r, size, by);                                                      \
-	}                                                                                         \
-	CHANNEL(id, .name = "file/" text, .hook = hooks, .carrier = way, .flags = COPIES_SOURCE,  \
+#define COPIES(id, text, by, way, hooks)                                                           \
+	static int send_##id(struct run *r, const void *data, size_t size)                         \
+	{                                                                                          \
+		(void)data;                                                                        \
+		return copy_by(r, size, by);                                                       \
+	}                                                                                          \
+	CHANNEL(id, .name = "file/" text, .hook = hooks, .carrier = way, .flags = COPIES_SOURCE,   \
 		.send = send_##id, .receive = receive_file)
 
 COPIES(sendfile, "sendfile", by_sendfile, "file", "file_permission");
@@ -281,12 +286,12 @@ static int receive_other(struct run *r, void *data, size_t size)
 	return error;
 }
 
-#define NAMES(id, text, call)                                                                     \
-	static int send_##id(struct run *r, const void *data, size_t size)                        \
-	{                                                                                         \
-		return move_written(r, data, size, call);                                         \
-	}                                                                                         \
-	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .carrier = "file",           \
+#define NAMES(id, text, call)                                                                      \
+	static int send_##id(struct run *r, const void *data, size_t size)                         \
+	{                                                                                          \
+		return move_written(r, data, size, call);                                          \
+	}                                                                                          \
+	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .carrier = "file",            \
 		.send = send_##id, .receive = receive_other)
 
 NAMES(renamed, "rename", rename);
@@ -319,7 +324,8 @@ static int send_tmpfile(struct run *r, const void *data, size_t size)
 	unlink(in_dir(r, "file"));
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	if (!error)
-		error = result(linkat(AT_FDCWD, link, AT_FDCWD, in_dir(r, "file"), AT_SYMLINK_FOLLOW));
+		error = result(
+			linkat(AT_FDCWD, link, AT_FDCWD, in_dir(r, "file"), AT_SYMLINK_FOLLOW));
 	close(fd);
 	return error;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Channels through a regular file that sender and receiver reach by different mounts or file systems. */
+/* Channels through a regular file that sender and receiver reach by different mounts or file
+ * systems. */
 #include "channel.h"
 
 #include <linux/fs.h>
@@ -69,12 +70,14 @@ static int setup_overlay(struct run *r)
 {
 	char options[400];
 
-	if (mkdir(in_dir(r, "l"), 0700) || mkdir(in_dir(r, "u"), 0700) || mkdir(in_dir(r, "w"), 0700))
+	if (mkdir(in_dir(r, "l"), 0700) || mkdir(in_dir(r, "u"), 0700) ||
+	    mkdir(in_dir(r, "w"), 0700))
 		return -errno;
 	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", in_dir(r, "l"),
 		 in_dir(r, "u"), in_dir(r, "w"));
 	run_program((char *[]){ "modprobe", "overlay", NULL });
-	return write_at(in_dir(r, "l/file"), "clean", 5) ?: mount_at("overlay", in_dir(r, "m"), "overlay", options);
+	return write_at(in_dir(r, "l/file"), "clean", 5)
+		       ?: mount_at("overlay", in_dir(r, "m"), "overlay", options);
 }
 
 /* Opened for writing without O_TRUNC: copied up with what the lower one holds. */
@@ -85,14 +88,16 @@ static int send_copied_up(struct run *r, const void *data, size_t size)
 	return fd < 0 ? fd : write_all(fd, data, size);
 }
 CHANNEL(overlay, .name = "mount/overlay", .hook = "file_permission", .carrier = "file",
-	.setup = setup_overlay, .send = send_copied_up, .receive = receive_file, .teardown = unmount);
+	.setup = setup_overlay, .send = send_copied_up, .receive = receive_file,
+	.teardown = unmount);
 
 static int receive_upper(struct run *r, void *data, size_t size)
 {
 	return read_at(in_dir(r, "u/file"), data, size);
 }
 CHANNEL(overlay_upper, .name = "mount/overlay-upper", .hook = "file_permission", .carrier = "file",
-	.setup = setup_overlay, .send = send_copied_up, .receive = receive_upper, .teardown = unmount);
+	.setup = setup_overlay, .send = send_copied_up, .receive = receive_upper,
+	.teardown = unmount);
 
 /* The lower file is secret, and read through the overlay. */
 static int send_lower(struct run *r, const void *data, size_t size)
@@ -105,8 +110,7 @@ static int receive_lower(struct run *r, void *data, size_t size)
 	return read_at(in_dir(r, "m/lower"), data, size);
 }
 CHANNEL(overlay_lower, .name = "mount/overlay-lower", .hook = "file_permission", .carrier = "file",
-	.setup = setup_overlay, .send = send_lower, .receive = receive_lower,
-	.teardown = unmount);
+	.setup = setup_overlay, .send = send_lower, .receive = receive_lower, .teardown = unmount);
 
 /* The receiver has a mount namespace of its own, in which the file is elsewhere. */
 static int receive_in_namespace(struct run *r, void *data, size_t size)

@@ -41,23 +41,25 @@ static int receive_read(struct run *r, void *data, size_t size)
 	return read_all(r->fd[0], data, size);
 }
 
-#define PIPE(id, text, hooks, ready, sends, receives)                                             \
-	CHANNEL(id, .name = text, .hook = hooks, .carrier = "pipe", .flags = BOTH,                \
-		.setup = ready, .send = sends, .receive = receives)
+#define PIPE(id, text, hooks, ready, sends, receives)                                              \
+	CHANNEL(id, .name = text, .hook = hooks, .carrier = "pipe", .flags = BOTH, .setup = ready, \
+		.send = sends, .receive = receives)
 
 PIPE(write, "pipe/write", "file_permission", setup_pipe, send_write, receive_read);
 PIPE(fifo, "pipe/fifo", "file_permission", setup_fifo, send_write, receive_read);
 
 static int send_writev(struct run *r, const void *data, size_t size)
 {
-	struct iovec vector[] = { { (void *)data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+	struct iovec vector[] = { { (void *)data, size / 2 },
+				  { (char *)data + size / 2, size - size / 2 } };
 
 	return whole(writev(r->fd[1], vector, 2), size);
 }
 
 static int receive_readv(struct run *r, void *data, size_t size)
 {
-	struct iovec vector[] = { { data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+	struct iovec vector[] = { { data, size / 2 },
+				  { (char *)data + size / 2, size - size / 2 } };
 
 	return whole(readv(r->fd[0], vector, 2), size);
 }
@@ -128,11 +130,12 @@ static int send_sendfile(struct run *r, const void *data, size_t size)
 	return with_source(r, size, by_sendfile);
 }
 
-CHANNEL(splice_in, .name = "pipe/splice-in", .hook = "splice,splice_file_to_pipe", .carrier = "pipe",
-	.flags = BOTH | COPIES_SOURCE, .setup = setup_pipe, .send = send_splice,
+CHANNEL(splice_in, .name = "pipe/splice-in", .hook = "splice,splice_file_to_pipe",
+	.carrier = "pipe", .flags = BOTH | COPIES_SOURCE, .setup = setup_pipe, .send = send_splice,
 	.receive = receive_read);
-CHANNEL(sendfile_in, .name = "pipe/sendfile-in", .hook = "file_permission,splice,splice_file_to_pipe",
-	.carrier = "pipe", .flags = BOTH | COPIES_SOURCE, .setup = setup_pipe, .send = send_sendfile,
+CHANNEL(sendfile_in, .name = "pipe/sendfile-in",
+	.hook = "file_permission,splice,splice_file_to_pipe", .carrier = "pipe",
+	.flags = BOTH | COPIES_SOURCE, .setup = setup_pipe, .send = send_sendfile,
 	.receive = receive_read);
 
 /* The receiver moves the bytes on into a file, and maps that. */

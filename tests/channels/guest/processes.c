@@ -167,7 +167,8 @@ CHANNEL(script, .name = "process/exec-classified-script", .hook = "file_permissi
 
 static pid_t fork_with_pid(pid_t pid)
 {
-	struct clone_args args = { .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid,
+	struct clone_args args = { .exit_signal = SIGCHLD,
+				   .set_tid = (uintptr_t)&pid,
 				   .set_tid_size = 1 };
 
 	return syscall(SYS_clone3, &args, sizeof(args));
@@ -217,7 +218,9 @@ static int pass(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {}, byte = 'x';
 	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = { .msg_iov = &vector,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
 				  .msg_controllen = sizeof(control) };
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
@@ -232,7 +235,9 @@ static int take(int socket)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {}, byte;
 	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = { .msg_iov = &vector,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
 				  .msg_controllen = sizeof(control) };
 	struct cmsghdr *header;
 	int fd = -1;
@@ -292,10 +297,12 @@ static int receive_by_scm(struct run *r, void *data, size_t size)
 	return read_all(r->fd[0], data, size);
 }
 
-CHANNEL(scm_file, .name = "descriptor/scm-rights-file", .hook = "file_permission", .carrier = "file",
-	.setup = setup_file_by_scm, .send = send_write, .receive = receive_by_scm);
-CHANNEL(scm_pipe, .name = "descriptor/scm-rights-pipe", .hook = "file_permission", .carrier = "pipe",
-	.flags = BOTH, .setup = setup_pipe_by_scm, .send = send_write, .receive = receive_by_scm);
+CHANNEL(scm_file, .name = "descriptor/scm-rights-file", .hook = "file_permission",
+	.carrier = "file", .setup = setup_file_by_scm, .send = send_write,
+	.receive = receive_by_scm);
+CHANNEL(scm_pipe, .name = "descriptor/scm-rights-pipe", .hook = "file_permission",
+	.carrier = "pipe", .flags = BOTH, .setup = setup_pipe_by_scm, .send = send_write,
+	.receive = receive_by_scm);
 CHANNEL(scm_socket, .name = "descriptor/scm-rights-socket", .hook = "socket_sendmsg",
 	.carrier = "socket", .flags = BOTH, .setup = setup_socket_by_scm, .send = send_write,
 	.receive = receive_by_scm);

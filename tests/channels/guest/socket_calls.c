@@ -152,10 +152,12 @@ int by_zerocopy(struct run *r, const void *data, size_t size)
 	return whole(send(r->fd[1], data, size, MSG_ZEROCOPY), size);
 }
 
-static int uring_whole(unsigned how, int opcode, int fd, const void *data, unsigned size, size_t whole_size)
+static int uring_whole(unsigned how, int opcode, int fd, const void *data, unsigned size,
+		       size_t whole_size)
 {
-	struct io_uring_sqe request = { .opcode = opcode, .fd = fd, .addr = (uintptr_t)data,
-					.len = size };
+	struct io_uring_sqe request = {
+		.opcode = opcode, .fd = fd, .addr = (uintptr_t)data, .len = size
+	};
 	int done = uring_do(how, &request);
 
 	return done < 0 ? done : (size_t)done == whole_size ? 0 : -EIO;
@@ -203,7 +205,8 @@ int by_read(struct run *r, void *data, size_t size)
 
 int by_readv(struct run *r, void *data, size_t size)
 {
-	struct iovec vector[] = { { data, size / 2 }, { (char *)data + size / 2, size - size / 2 } };
+	struct iovec vector[] = { { data, size / 2 },
+				  { (char *)data + size / 2, size - size / 2 } };
 
 	return whole(readv(r->fd[0], vector, 2), size);
 }

@@ -32,7 +32,8 @@ static socklen_t unix_address(struct run *r, struct sockaddr_un *un, bool abstra
 
 	memset(un, 0, sizeof(*un));
 	un->sun_family = AF_UNIX;
-	length = snprintf(un->sun_path + abstract, sizeof(un->sun_path) - abstract, "%s", in_dir(r, "s"));
+	length = snprintf(un->sun_path + abstract, sizeof(un->sun_path) - abstract, "%s",
+			  in_dir(r, "s"));
 	return offsetof(struct sockaddr_un, sun_path) + abstract + length;
 }
 
@@ -75,10 +76,10 @@ static int setup_named_seqpacket(struct run *r)
 	return setup_named(r, SOCK_SEQPACKET, false);
 }
 
-#define INET_SETUP(id, host, type)                                                                \
-	static int setup_##id(struct run *r)                                                      \
-	{                                                                                         \
-		return inet_pair(r, host, type);                                                  \
+#define INET_SETUP(id, host, type)                                                                 \
+	static int setup_##id(struct run *r)                                                       \
+	{                                                                                          \
+		return inet_pair(r, host, type);                                                   \
 	}
 
 INET_SETUP(tcp4, "127.0.0.1", SOCK_STREAM)
@@ -90,20 +91,25 @@ INET_SETUP(udp4_own, OWN_V4, SOCK_DGRAM)
 INET_SETUP(udp6, "::1", SOCK_DGRAM)
 INET_SETUP(udp6_own, OWN_V6, SOCK_DGRAM)
 
-#define SOCKET(id, text, hooks, ready, sends, receives)                                           \
-	CHANNEL(id, .name = text, .hook = hooks, .carrier = "socket", .flags = BOTH,              \
+#define SOCKET(id, text, hooks, ready, sends, receives)                                            \
+	CHANNEL(id, .name = text, .hook = hooks, .carrier = "socket", .flags = BOTH,               \
 		.setup = ready, .send = sends, .receive = receives)
 
 SOCKET(pair, "unix/socketpair", "socket_sendmsg", setup_stream, by_send, by_recv);
 SOCKET(pair_dgram, "unix/socketpair-dgram", "unix_may_send", setup_dgram, by_send, by_recv);
-SOCKET(pair_seqpacket, "unix/socketpair-seqpacket", "socket_sendmsg", setup_seqpacket, by_send, by_recv);
+SOCKET(pair_seqpacket, "unix/socketpair-seqpacket", "socket_sendmsg", setup_seqpacket, by_send,
+       by_recv);
 SOCKET(stream, "unix/stream", "socket_sendmsg", setup_named_stream, by_send, by_recv);
-SOCKET(stream_rw, "unix/stream-read-write", "socket_sendmsg", setup_named_stream, by_write, by_read);
-SOCKET(stream_v, "unix/stream-readv-writev", "socket_sendmsg", setup_named_stream, by_writev, by_readv);
+SOCKET(stream_rw, "unix/stream-read-write", "socket_sendmsg", setup_named_stream, by_write,
+       by_read);
+SOCKET(stream_v, "unix/stream-readv-writev", "socket_sendmsg", setup_named_stream, by_writev,
+       by_readv);
 SOCKET(stream_msg, "unix/stream-msg", "socket_sendmsg", setup_named_stream, by_sendmsg, by_recvmsg);
-SOCKET(stream_mmsg, "unix/stream-mmsg", "socket_sendmsg", setup_named_stream, by_sendmmsg, by_recvmmsg);
+SOCKET(stream_mmsg, "unix/stream-mmsg", "socket_sendmsg", setup_named_stream, by_sendmmsg,
+       by_recvmmsg);
 SOCKET(stream_peek, "unix/stream-peek", "socket_sendmsg", setup_named_stream, by_send, by_peek);
-SOCKET(stream_splice, "unix/stream-splice-out", "socket_sendmsg", setup_named_stream, by_send, by_splice_out);
+SOCKET(stream_splice, "unix/stream-splice-out", "socket_sendmsg", setup_named_stream, by_send,
+       by_splice_out);
 SOCKET(abstract, "unix/abstract", "socket_sendmsg", setup_abstract, by_send, by_recv);
 SOCKET(seqpacket, "unix/seqpacket", "socket_sendmsg", setup_named_seqpacket, by_send, by_recv);
 SOCKET(dgram, "unix/dgram-connected", "unix_may_send", setup_named_dgram, by_send, by_recv);
@@ -133,22 +139,24 @@ SOCKET(udp6_own, "udp6/own-address", "socket_sendmsg", setup_udp6_own, by_send, 
 
 /* --- from the file into the socket, inside the kernel --------------------- */
 
-#define COPIES(id, text, hooks, ready, sends)                                                     \
-	CHANNEL(id, .name = text, .hook = hooks, .carrier = "socket",                             \
+#define COPIES(id, text, hooks, ready, sends)                                                      \
+	CHANNEL(id, .name = text, .hook = hooks, .carrier = "socket",                              \
 		.flags = BOTH | COPIES_SOURCE, .setup = ready, .send = sends, .receive = by_recv)
 
-COPIES(unix_sendfile, "unix/sendfile", "socket_sendmsg,sock_sendpage", setup_named_stream, by_sendfile);
-COPIES(unix_splice, "unix/splice-in", "socket_sendmsg,sock_sendpage", setup_named_stream, by_splice);
+COPIES(unix_sendfile, "unix/sendfile", "socket_sendmsg,sock_sendpage", setup_named_stream,
+       by_sendfile);
+COPIES(unix_splice, "unix/splice-in", "socket_sendmsg,sock_sendpage", setup_named_stream,
+       by_splice);
 COPIES(tcp4_sendfile, "tcp4/sendfile", "socket_sendmsg,sock_sendpage", setup_tcp4, by_sendfile);
 COPIES(tcp4_splice, "tcp4/splice-in", "socket_sendmsg,sock_sendpage", setup_tcp4, by_splice);
 COPIES(udp4_sendfile, "udp4/sendfile", "socket_sendmsg,sock_sendpage", setup_udp4, by_sendfile);
 
 /* --- io_uring ------------------------------------------------------------ */
 
-#define URING_SETUP(id, opcode, ready)                                                            \
-	static int setup_##id(struct run *r)                                                      \
-	{                                                                                         \
-		return uring_setup_check(opcode) ?: ready(r);                                     \
+#define URING_SETUP(id, opcode, ready)                                                             \
+	static int setup_##id(struct run *r)                                                       \
+	{                                                                                          \
+		return uring_setup_check(opcode) ?: ready(r);                                      \
 	}
 
 URING_SETUP(uring_tcp4, IORING_OP_SEND, setup_tcp4)
@@ -158,12 +166,18 @@ URING_SETUP(uring_zc_udp, IORING_OP_SEND_ZC, setup_udp4_own)
 
 SOCKET(uring_send, "uring/tcp4-send", "socket_sendmsg", setup_uring_tcp4, by_uring_send, by_recv);
 SOCKET(uring_recv, "uring/tcp4-recv", "socket_sendmsg", setup_uring_tcp4, by_send, by_uring_recv);
-SOCKET(uring_msg, "uring/tcp4-msg", "socket_sendmsg", setup_uring_tcp4, by_uring_sendmsg, by_uring_recvmsg);
-SOCKET(uring_rw, "uring/tcp4-read-write", "socket_sendmsg", setup_uring_tcp4, by_uring_write, by_uring_read);
-SOCKET(uring_sqpoll, "uring/tcp4-sqpoll", "socket_sendmsg", setup_uring_tcp4, by_uring_sqpoll, by_recv);
-SOCKET(uring_unix_send, "uring/unix-send-recv", "socket_sendmsg", setup_uring_unix, by_uring_send, by_uring_recv);
-SOCKET(uring_send_zc, "uring/tcp4-send-zc", "socket_sendmsg", setup_uring_zc, by_uring_send_zc, by_recv);
-SOCKET(uring_send_zc_udp, "uring/udp4-send-zc", "socket_sendmsg", setup_uring_zc_udp, by_uring_send_zc, by_recv);
+SOCKET(uring_msg, "uring/tcp4-msg", "socket_sendmsg", setup_uring_tcp4, by_uring_sendmsg,
+       by_uring_recvmsg);
+SOCKET(uring_rw, "uring/tcp4-read-write", "socket_sendmsg", setup_uring_tcp4, by_uring_write,
+       by_uring_read);
+SOCKET(uring_sqpoll, "uring/tcp4-sqpoll", "socket_sendmsg", setup_uring_tcp4, by_uring_sqpoll,
+       by_recv);
+SOCKET(uring_unix_send, "uring/unix-send-recv", "socket_sendmsg", setup_uring_unix, by_uring_send,
+       by_uring_recv);
+SOCKET(uring_send_zc, "uring/tcp4-send-zc", "socket_sendmsg", setup_uring_zc, by_uring_send_zc,
+       by_recv);
+SOCKET(uring_send_zc_udp, "uring/udp4-send-zc", "socket_sendmsg", setup_uring_zc_udp,
+       by_uring_send_zc, by_recv);
 
 /* --- datagrams to an address ---------------------------------------------- */
 
@@ -184,7 +198,8 @@ static int send_unix_to(struct run *r, const void *data, size_t size)
 
 	return result(sendto(r->fd[1], data, size, 0, (void *)&un, length));
 }
-SOCKET(dgram_to, "unix/dgram-by-address", "unix_may_send", setup_unix_by_address, send_unix_to, by_recv);
+SOCKET(dgram_to, "unix/dgram-by-address", "unix_may_send", setup_unix_by_address, send_unix_to,
+       by_recv);
 
 static int setup_udp_to(struct run *r, const char *host, int port)
 {
@@ -205,15 +220,15 @@ static int send_udp_to(struct run *r, const char *host, const void *data, size_t
 	return result(sendto(r->fd[1], data, size, 0, (void *)&to, length));
 }
 
-#define BY_ADDRESS(id, text, bound, host, port)                                                   \
-	static int setup_##id(struct run *r)                                                      \
-	{                                                                                         \
-		return setup_udp_to(r, bound, port);                                              \
-	}                                                                                         \
-	static int send_##id(struct run *r, const void *data, size_t size)                        \
-	{                                                                                         \
-		return send_udp_to(r, host, data, size);                                          \
-	}                                                                                         \
+#define BY_ADDRESS(id, text, bound, host, port)                                                    \
+	static int setup_##id(struct run *r)                                                       \
+	{                                                                                          \
+		return setup_udp_to(r, bound, port);                                               \
+	}                                                                                          \
+	static int send_##id(struct run *r, const void *data, size_t size)                         \
+	{                                                                                          \
+		return send_udp_to(r, host, data, size);                                           \
+	}                                                                                          \
 	SOCKET(id, text, "socket_sendmsg", setup_##id, send_##id, by_recv)
 
 BY_ADDRESS(udp4_to, "udp4/by-address", "0.0.0.0", "127.0.0.1", 7101);
@@ -221,9 +236,13 @@ BY_ADDRESS(udp4_to_own, "udp4/by-own-address", "0.0.0.0", OWN_V4, 7102);
 BY_ADDRESS(udp6_to, "udp6/by-address", "::", "::1", 7103);
 BY_ADDRESS(udp6_to_own, "udp6/by-own-address", "::", OWN_V6, 7104);
 
+NOT_COVERED(zcrx, "io_uring zero copy receive (IORING_OP_RECV_ZC, 6.15)",
+	    "the network card writes into the process's memory; needs a card that can");
+
 /* --- TCP's own ways ------------------------------------------------------- */
 
-/* The first bytes go with the SYN; the receiver accepts. Once in a run of the guest a cookie is had. */
+/* The first bytes go with the SYN; the receiver accepts. Once in a run of the guest a cookie is
+ * had. */
 static int setup_fastopen(struct run *r)
 {
 	struct sockaddr_storage at;
@@ -250,8 +269,10 @@ static int send_fastopen(struct run *r, const void *data, size_t size)
 
 	r->fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	sent = sendto(r->fd[1], data, size, MSG_FASTOPEN, (void *)&to, length);
-	return sent < 0 ? -errno : sent == (ssize_t)size ? 0 :
-	       write_all(r->fd[1], (const char *)data + sent, size - sent);
+	return sent < 0 ? -errno
+	       : sent == (ssize_t)size
+		       ? 0
+		       : write_all(r->fd[1], (const char *)data + sent, size - sent);
 }
 
 static int receive_accepted(struct run *r, void *data, size_t size)
@@ -264,12 +285,14 @@ static int receive_accepted(struct run *r, void *data, size_t size)
 	close(fd);
 	return error;
 }
-SOCKET(fastopen, "tcp4/msg-fastopen", "socket_sendmsg", setup_fastopen, send_fastopen, receive_accepted);
+SOCKET(fastopen, "tcp4/msg-fastopen", "socket_sendmsg", setup_fastopen, send_fastopen,
+       receive_accepted);
 
 /* getsockopt(TCP_ZEROCOPY_RECEIVE) copies what does not fill a page into the caller's buffer. */
 static int receive_zerocopy(struct run *r, void *data, size_t size)
 {
-	struct tcp_zerocopy_receive how = { .copybuf_address = (uintptr_t)data, .copybuf_len = size };
+	struct tcp_zerocopy_receive how = { .copybuf_address = (uintptr_t)data,
+					    .copybuf_len = size };
 	socklen_t length = sizeof(how);
 	struct tcp_info info;
 	socklen_t info_length;

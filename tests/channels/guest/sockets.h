@@ -7,10 +7,10 @@
 
 #include <sys/socket.h>
 
-#define TO_L1_V4 "10.9.0.1"
-#define TO_L1_V6 "fd00:9::1"
-#define OWN_V4	 "10.9.0.2"
-#define OWN_V6	 "fd00:9::2"
+#define TO_L1_V4  "10.9.0.1"
+#define TO_L1_V6  "fd00:9::1"
+#define OWN_V4	  "10.9.0.2"
+#define OWN_V6	  "fd00:9::2"
 #define SINK_PORT 9000
 
 /* The socket address of an IPv4 or IPv6 address; returns its length. */

@@ -64,7 +64,8 @@ static int ring_wait(struct ring *ring, struct io_uring_cqe *cqe)
 	unsigned mask = *at(ring->cq, ring->params.cq_off.ring_mask);
 
 	while (__atomic_load_n(at(ring->cq, ring->params.cq_off.tail), __ATOMIC_ACQUIRE) == *head)
-		if (syscall(SYS_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0 &&
+		if (syscall(SYS_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) <
+			    0 &&
 		    errno != EINTR)
 			return -errno;
 	*cqe = ((struct io_uring_cqe *)(ring->cq + ring->params.cq_off.cqes))[*head & mask];
