@@ -108,6 +108,14 @@ static __always_inline u64 socket_ino(struct event *e, u64 sk)
 	return socket ? g64(e, socket + guest.socket_alloc_inode + guest.inode_ino) : 0;
 }
 
+/* Who brings the labels that a carrier takes. */
+enum bringer {
+	BY_POLICY,
+	BY_ACTOR,
+	BY_SENDER,	/* e->sender, earlier */
+};
+
+__noinline int early_arrives(struct event *e);
 __noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *local,
 				struct kt_endpoint *remote);
 
@@ -304,12 +312,11 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 }
 
 /*
- * The carrier at hand takes labels; e->cause explains them. from_actor: the
- * acting process brings them, else the policy does. Readers that passed their
+ * The carrier at hand takes labels; e->cause explains them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
  * no reason to go on before the vCPU that brought them has told the readers.
  */
-__noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
+__noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 {
 	struct kt_managed *managed;
 	u64 grown = 0, cause;
@@ -323,8 +330,10 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);
-	if (from_actor)
+	if (bringer == BY_ACTOR)
 		e->record.source = e->record.actor;
+	else if (bringer == BY_SENDER)
+		e->record.source = e->sender;
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
@@ -352,6 +361,8 @@ static __always_inline void read_from(struct event *e, u32 flow)
 {
 	u64 labels;
 
+	if (early_count && e->carrier_kind == KT_KIND_SOCKET)
+		early_arrives(e);
 	e->flow = flow;
 	pending_publish(e);
 	labels = carrier_labels(e);
@@ -366,7 +377,7 @@ static __always_inline void write_to(struct event *e, u32 flow)
 
 	e->flow = flow;
 	if (labels)
-		carrier_join(e, labels, 1);
+		carrier_join(e, labels, BY_ACTOR);
 }
 
 #endif

@@ -157,7 +157,7 @@ static __always_inline void file_first_touch(struct event *e)
 	e->cause = 0;
 	e->flow = KT_FLOW_POLICY;
 	if (labels)
-		carrier_join(e, labels, 0);
+		carrier_join(e, labels, BY_POLICY);
 	managed = bpf_map_lookup_elem(&files, &key);
 	if (managed && !e->failed)
 		managed->judged_epoch = policy_epoch;

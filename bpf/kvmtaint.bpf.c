@@ -13,6 +13,7 @@
 #include "carrier_pipe.bpf.h"
 #include "carrier_unix.bpf.h"
 #include "carrier_inet.bpf.h"
+#include "carrier_fastopen.bpf.h"
 #include "process.bpf.h"
 
 #define MSR_LSTAR	0xc0000082

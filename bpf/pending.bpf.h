@@ -87,16 +87,11 @@ static __always_inline void pending_publish(struct event *e)
 static __always_inline void pending_done(struct event *e)
 {
 	struct kt_object_key key = { .gva = actor_task(e) };
-	struct kt_reader *reader = bpf_map_lookup_elem(&pending, &key);
-	u64 before;
-	s32 *bucket;
+	u32 *slot = bpf_map_lookup_elem(&reader_slots, &key);
+	struct kt_reader *reader = slot ? bpf_map_lookup_elem(&readers, slot) : NULL;
 
-	if (!reader || !reader->carrier)
-		return;
-	before = __sync_lock_test_and_set(&reader->carrier, 0);
-	bucket = before ? readers_of(before) : NULL;
-	if (bucket)
-		__sync_fetch_and_add(bucket, -1);
+	if (reader && reader->carrier)
+		reader_reads(reader, 0);
 }
 
 /* A thread begins or ends: what its address read before is nobody's. */
