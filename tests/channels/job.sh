@@ -26,14 +26,20 @@ while IFS='|' read -r group hooks names; do
 	for hook in ${hooks//,/ }; do
 		without+=(--without-hook "$hook")
 	done
-	if ! attach "$folder" "${without[@]}"; then
+	guest -t 1800 "exec channels run $names" >"$folder/channels.jsonl" 2>"$folder/channels.stderr" &
+	channels=$!
+	# Some channels begin before kvmtaint does.
+	for ((i = 0; i < 100; i++)); do
+		! guest "test -e /srv/runs/channels/held" || break
+		sleep 0.2
+	done
+	attach "$folder" "${without[@]}" ||
 		echo "group $group: kvmtaint did not start: $(tail -1 "$folder/kvmtaint.stderr")"
-		continue
-	fi
-	guest -t 900 "exec channels run $names" >"$folder/channels.jsonl" 2>"$folder/channels.stderr"
+	guest "touch /srv/runs/channels/attached"
+	wait $channels
 	echo "group $group: the channels ended with status $?"
 	sleep 0.5
-	kill -INT $kvmtaint
+	kill -INT $kvmtaint 2>/dev/null
 	wait $kvmtaint
 	echo "group $group: kvmtaint ended with status $?"
 	guest 'rm -rf /srv/runs/channels /srv/secret/channels /srv/public/channels; dmesg | tail -50' >"$folder/guest.dmesg"

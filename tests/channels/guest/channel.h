@@ -49,6 +49,8 @@ enum channel_flag {
 	SILENT = 1 << 3, /* nothing may ever spread from the sender */
 	READS_SOURCE = 1 << 4, /* the sender does not read the source: the receiver reads it */
 	COPIES_SOURCE = 1 << 6, /* send() itself reads the source, in its own way */
+	HELD = 1 << 7, /* send() runs before kvmtaint comes, in the receiver itself: it opens or
+			* maps the source; setup() is not called */
 	HEIR = 1 << 5, /* no receiver: send() makes one, r->heir, that checks what it has by
 			  received() */
 };

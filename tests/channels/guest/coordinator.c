@@ -10,51 +10,25 @@
  * records knows whose a record is: c coordinator, s1 s2 s3 senders, r receiver,
  * f the fresh receiver.
  */
-#include "channel.h"
+#include "coordinator.h"
 
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <time.h>
 
-#define WAIT_MS		20000 /* nothing that a channel does takes so long */
-#define SIZE_MAX_OF_ALL 65536
-#define FRESH_ROUND	3 /* a public round again, with everything new */
-#define ROUNDS		(FRESH_ROUND + 1)
+#define FOLDER	 "/srv/runs/channels"
+#define ATTACH_S 300
 
 extern const struct channel *const __start_channels[], *const __stop_channels[];
 extern const struct not_covered *const __start_not_covered[], *const __stop_not_covered[];
 
-enum line { GO, RESULT, SENT, DONE, LINES };
-
-/* One channel being run, in all the processes that run it. */
-struct play {
-	const struct channel *channel;
-	struct run run;
-	char name[64], dir[64], source[ROUNDS][64];
-	int index, round, line[LINES]; /* round: at hand, in sender and receiver */
-	bool blocked, failed;
-	size_t size;
-	uint64_t digest[ROUNDS];
-	pid_t senders[ROUNDS], heirs[ROUNDS], receivers[2];
-	char why[160];
-};
-
-static char why_absent[128];
 static const struct play *current;
 static char buffer[SIZE_MAX_OF_ALL] __attribute__((aligned(4096)));
 
 /* --- for channels -------------------------------------------------------- */
-
-int absent(const char *why)
-{
-	snprintf(why_absent, sizeof(why_absent), "%s", why);
-	return ABSENT;
-}
 
 /* FNV-1a: what was sent is compared, not kept. */
 static uint64_t digest(const void *data, size_t size)
@@ -77,57 +51,6 @@ void heir_ends(const void *data, size_t size)
 	_exit(!received(data, size));
 }
 
-int reap(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) != pid)
-		if (errno != EINTR)
-			return -errno;
-	return status ? -ECHILD : 0;
-}
-
-int read_all(int fd, void *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = read(fd, (char *)data + done, size - done);
-
-		if (n <= 0)
-			return n ? -errno : -EPIPE;
-		done += n;
-	}
-	return 0;
-}
-
-int write_all(int fd, const void *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, (const char *)data + done, size - done);
-
-		if (n <= 0)
-			return n ? -errno : -EPIPE;
-		done += n;
-	}
-	return 0;
-}
-
-const char *in_dir(const struct run *r, const char *name)
-{
-	static char paths[4][128];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", r->dir, name);
-	return path;
-}
-
-int open_in_dir(const struct run *r, const char *name, int flags)
-{
-	int fd = open(in_dir(r, name), flags | O_CLOEXEC, 0600);
-
-	return fd < 0 ? -errno : fd;
-}
-
 int heir_executes(const char *argument, char *const *environment)
 {
 	char hash[24], size[24];
@@ -139,39 +62,15 @@ int heir_executes(const char *argument, char *const *environment)
 	return -errno;
 }
 
-int mount_at(const char *what, const char *where, const char *type, const char *options)
-{
-	if (mkdir(where, 0755) && errno != EEXIST)
-		return -errno;
-	if (!mount(what, where, type, 0, options))
-		return 0;
-	return errno == ENODEV ? absent("the kernel has no such file system") : -errno;
-}
-
-int run_program(char *const *words)
-{
-	pid_t pid = fork();
-	int null;
-
-	if (pid)
-		return pid < 0 ? -errno : reap(pid);
-	null = open("/dev/null", O_RDWR);
-	dup2(null, 0);
-	dup2(null, 1);
-	dup2(null, 2);
-	execvp(words[0], words);
-	_exit(127);
-}
-
 /* --- eventfds ------------------------------------------------------------ */
 
-static void tell(int fd, uint64_t value)
+void tell(int fd, uint64_t value)
 {
 	if (write(fd, &value, sizeof(value)) != sizeof(value))
 		_exit(9);
 }
 
-static uint64_t hear(int fd)
+uint64_t hear(int fd)
 {
 	uint64_t value;
 
@@ -181,21 +80,19 @@ static uint64_t hear(int fd)
 	return value;
 }
 
-/* 0: nothing came in time. */
-static uint64_t hear_in_time(int fd)
+uint64_t hear_in_time(int fd)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 
 	return poll(&poll_fd, 1, WAIT_MS) == 1 ? hear(fd) : 0;
 }
 
-/* A result of 0 or -errno, and the heir's pid, as the value of an eventfd. */
-static uint64_t answer(int error, pid_t heir)
+uint64_t answer(int error, pid_t heir)
 {
 	return (uint64_t)heir << 32 | (uint32_t)(1 - error);
 }
 
-static int error_of(uint64_t heard)
+int error_of(uint64_t heard)
 {
 	return 1 - (int)(uint32_t)heard;
 }
@@ -214,7 +111,7 @@ static int be_heir(const char *hash, const char *data, size_t size)
 	return digest(buffer, size) != strtoul(hash, NULL, 16);
 }
 
-static void call_myself(const struct play *play, const char *role, int number)
+void call_myself(const struct play *play, const char *role, int number)
 {
 	char comm[16];
 
@@ -224,7 +121,7 @@ static void call_myself(const struct play *play, const char *role, int number)
 	prctl(PR_SET_NAME, comm);
 }
 
-static void round_is(struct play *play, int round)
+void round_is(struct play *play, int round)
 {
 	play->round = round;
 	play->run.round = round == 2 ? 2 : 1;
@@ -251,6 +148,19 @@ static void __attribute__((noreturn)) be_sender(struct play *play, int round)
 	_exit(0);
 }
 
+int receive_and_compare(struct play *play, int round)
+{
+	int error;
+
+	round_is(play, round);
+	memset(buffer, 0, sizeof(buffer));
+	error = play->channel->receive(&play->run, buffer, play->size);
+	if (!error && !(play->channel->flags & SILENT) &&
+	    digest(buffer, play->size) != play->digest[round])
+		error = -EBADMSG;
+	return error;
+}
+
 static void __attribute__((noreturn)) be_receiver(struct play *play, bool fresh)
 {
 	int round, error;
@@ -262,60 +172,20 @@ static void __attribute__((noreturn)) be_receiver(struct play *play, bool fresh)
 		round = hear(play->line[GO]);
 		if (round >= ROUNDS)
 			_exit(0);
-		round_is(play, round);
-		memset(buffer, 0, sizeof(buffer));
-		error = play->channel->receive(&play->run, buffer, play->size);
-		if (!error && !(play->channel->flags & SILENT) &&
-		    digest(buffer, play->size) != play->digest[round])
-			error = -EBADMSG;
+		error = receive_and_compare(play, round);
 		tell(play->line[RESULT], answer(error, play->run.heir));
 	}
 }
 
 /* --- the coordinator ----------------------------------------------------- */
 
-static bool fail(struct play *play, int round, const char *what, int error)
+bool fail(struct play *play, int round, const char *what, int error)
 {
 	if (!play->failed)
 		snprintf(play->why, sizeof(play->why), "round %d: %s: %s", round, what,
 			 error == -EBADMSG ? "other bytes than were sent" : strerror(-error));
 	play->failed = true;
 	return false;
-}
-
-static void sleep_ms(long ms)
-{
-	struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&time, NULL);
-}
-
-static char state_of(pid_t pid)
-{
-	char path[32], text[256];
-	const char *end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = 0;
-	end = strrchr(text, ')');
-	return end ? end[2] : 0;
-}
-
-/* The receiver has nothing to do but to wait in its call once it sleeps for long. */
-static bool sleeps(pid_t pid)
-{
-	int asleep = 0;
-
-	for (int left = WAIT_MS / 4; left > 0 && asleep < 6; left--) {
-		asleep = state_of(pid) == 'S' ? asleep + 1 : 0;
-		sleep_ms(4);
-	}
-	return asleep >= 6;
 }
 
 static pid_t fork_as(struct play *play, int round, bool sender)
@@ -392,7 +262,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return type == FTW_DP ? rmdir(path) : unlink(path);
 }
 
-static bool begin(struct play *play, bool fresh)
+bool begin(struct play *play, bool fresh)
 {
 	static const char *const folders[ROUNDS] = { "", "public", "secret", "public" };
 
@@ -405,8 +275,7 @@ static bool begin(struct play *play, bool fresh)
 		if (!make_source(play, round))
 			return fail(play, round, "its source", -errno);
 	}
-	snprintf(play->dir, sizeof(play->dir), "/srv/runs/channels/%d%s", play->index,
-		 fresh ? "f" : "");
+	snprintf(play->dir, sizeof(play->dir), FOLDER "/%d%s", play->index, fresh ? "f" : "");
 	if (mkdir(play->dir, 0755))
 		return fail(play, 0, play->dir, -errno);
 	for (int i = 0; i < LINES; i++)
@@ -414,7 +283,7 @@ static bool begin(struct play *play, bool fresh)
 	return true;
 }
 
-static void end(struct play *play, bool fresh, bool was_set_up)
+void end(struct play *play, bool fresh, bool was_set_up)
 {
 	if (was_set_up && play->channel->teardown)
 		play->channel->teardown(&play->run);
@@ -460,8 +329,8 @@ static int play_rounds(struct play *play, bool fresh)
 
 static void print_flags(unsigned flags)
 {
-	static const char *const names[] = { "blocked",	     "both", "leak",	     "silent",
-					     "reads_source", "heir", "copies_source" };
+	static const char *const names[] = { "blocked",	     "both", "leak",	      "silent",
+					     "reads_source", "heir", "copies_source", "held" };
 	const char *comma = "";
 
 	printf("\"flags\": [");
@@ -499,15 +368,16 @@ static void run_channel(struct play *play)
 
 	current = play;
 	call_myself(play, "c", 0);
-	verdict = play_rounds(play, false);
-	if (!verdict)
-		verdict = play_rounds(play, true);
+	if (play->channel->flags & HELD)
+		verdict = release(play);
+	else
+		verdict = play_rounds(play, false) ?: play_rounds(play, true);
 	print_channel(play);
 	printf(", \"status\": \"%s\", \"why\": \"%s\"",
 	       !verdict		   ? "ran"
 	       : verdict == ABSENT ? "absent"
 				   : "failed",
-	       verdict == ABSENT ? why_absent : play->why);
+	       verdict == ABSENT ? absent_why() : play->why);
 	print_pids("senders", play->senders, ROUNDS);
 	print_pids("heirs", play->heirs, ROUNDS);
 	print_pids("receivers", play->receivers, 2);
@@ -531,27 +401,21 @@ static bool is_wanted(const char *name, char **names, int count)
 	return !count;
 }
 
-int main(int argc, char **argv)
+/* kvmtaint comes now: tests/channels/job.sh waits for one file, and makes the other. */
+static void await_attach(void)
 {
-	const char *command = argc > 1 ? argv[1] : "";
-	bool run = !strcmp(command, "run");
-	int index = 0;
+	close(open(FOLDER "/held", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	for (int left = ATTACH_S * 20; left > 0 && access(FOLDER "/attached", F_OK); left--)
+		sleep_ms(50);
+}
 
-	if (!strcmp(command, "script"))
-		return 0; /* the interpreter of a source: to execute it was all */
-	if (!strcmp(command, "heir") && argc > 3)
-		return be_heir(argv[2], argc > 4 ? argv[4] : getenv("HEIR_DATA"), atoi(argv[3]));
-	if (!run && strcmp(command, "list")) {
-		fprintf(stderr, "usage: channels list | channels run [NAME...]\n");
-		return 2;
-	}
-	if (run &&
-	    (mkdir("/srv/runs/channels", 0755) | mkdir("/srv/secret/channels", 0755) |
-	     mkdir("/srv/public/channels", 0755)) &&
-	    errno != EEXIST)
-		return 1;
-	signal(SIGPIPE, SIG_IGN);
-	for (const struct channel *const *each = __start_channels; each < __stop_channels; each++) {
+/* All channels that are wanted; returns how many. */
+static int plan(struct play *plays, char **names, int count)
+{
+	const struct channel *const *each;
+	int index = 0, wanted = 0;
+
+	for (each = __start_channels; each < __stop_channels; each++) {
 		for (int form = 0; form < ((*each)->flags & BOTH ? 2 : 1); form++) {
 			struct play play = { .channel = *each,
 					     .index = ++index,
@@ -560,17 +424,50 @@ int main(int argc, char **argv)
 
 			snprintf(play.name, sizeof(play.name), "%s%s", (*each)->name,
 				 form ? "/blocked" : "");
-			if (!is_wanted(play.name, argv + 2, argc - 2))
-				continue;
-			if (run) {
-				run_channel(&play);
-			} else {
-				print_channel(&play);
-				printf("}\n");
-			}
+			if (is_wanted(play.name, names, count))
+				plays[wanted++] = play;
 		}
 	}
-	if (!run)
-		print_not_covered();
+	return wanted;
+}
+
+static int run_all(struct play *plays, int count)
+{
+	if ((mkdir(FOLDER, 0755) | mkdir("/srv/secret/channels", 0755) |
+	     mkdir("/srv/public/channels", 0755)) &&
+	    errno != EEXIST)
+		return 1;
+	signal(SIGPIPE, SIG_IGN);
+	for (int i = 0; i < count; i++)
+		if (plays[i].channel->flags & HELD)
+			hold(&plays[i]);
+	await_attach();
+	for (int i = 0; i < count; i++)
+		run_channel(&plays[i]);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct play *plays = calloc(2 * (__stop_channels - __start_channels), sizeof(*plays));
+	const char *command = argc > 1 ? argv[1] : "";
+	int count;
+
+	if (!strcmp(command, "script"))
+		return 0; /* the interpreter of a source: to execute it was all */
+	if (!strcmp(command, "heir") && argc > 3)
+		return be_heir(argv[2], argc > 4 ? argv[4] : getenv("HEIR_DATA"), atoi(argv[3]));
+	count = plan(plays, argv + 2, argc > 2 ? argc - 2 : 0);
+	if (!strcmp(command, "run"))
+		return run_all(plays, count);
+	if (strcmp(command, "list")) {
+		fprintf(stderr, "usage: channels list | channels run [NAME...]\n");
+		return 2;
+	}
+	for (int i = 0; i < count; i++) {
+		print_channel(&plays[i]);
+		printf("}\n");
+	}
+	print_not_covered();
 	return 0;
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/* channel.h, as far as it is the same for all; and waiting. */
+#include "coordinator.h"
+
+#include <sys/mount.h>
+#include <time.h>
+
+static char why_absent[128];
+
+int absent(const char *why)
+{
+	snprintf(why_absent, sizeof(why_absent), "%s", why);
+	return ABSENT;
+}
+
+const char *absent_why(void)
+{
+	return why_absent;
+}
+
+int reap(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) != pid)
+		if (errno != EINTR)
+			return -errno;
+	return status ? -ECHILD : 0;
+}
+
+int read_all(int fd, void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = read(fd, (char *)data + done, size - done);
+
+		if (n <= 0)
+			return n ? -errno : -EPIPE;
+		done += n;
+	}
+	return 0;
+}
+
+int write_all(int fd, const void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, (const char *)data + done, size - done);
+
+		if (n <= 0)
+			return n ? -errno : -EPIPE;
+		done += n;
+	}
+	return 0;
+}
+
+const char *in_dir(const struct run *r, const char *name)
+{
+	static char paths[4][128];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", r->dir, name);
+	return path;
+}
+
+int open_in_dir(const struct run *r, const char *name, int flags)
+{
+	int fd = open(in_dir(r, name), flags | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int mount_at(const char *what, const char *where, const char *type, const char *options)
+{
+	if (mkdir(where, 0755) && errno != EEXIST)
+		return -errno;
+	if (!mount(what, where, type, 0, options))
+		return 0;
+	return errno == ENODEV ? absent("the kernel has no such file system") : -errno;
+}
+
+int run_program(char *const *words)
+{
+	pid_t pid = fork();
+	int null;
+
+	if (pid)
+		return pid < 0 ? -errno : reap(pid);
+	null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	execvp(words[0], words);
+	_exit(127);
+}
+
+void sleep_ms(long ms)
+{
+	struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+static char state_of(pid_t pid)
+{
+	char path[32], text[256];
+	const char *end;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	end = strrchr(text, ')');
+	return end ? end[2] : 0;
+}
+
+/* The receiver has nothing to do but to wait in its call once it sleeps for long. */
+bool sleeps(pid_t pid)
+{
+	int asleep = 0;
+
+	for (int left = WAIT_MS / 4; left > 0 && asleep < 6; left--) {
+		asleep = state_of(pid) == 'S' ? asleep + 1 : 0;
+		sleep_ms(4);
+	}
+	return asleep >= 6;
+}
