@@ -199,6 +199,23 @@ static void add_gone(struct json_object *to, const struct record_context *ctx,
 	json_add_number(to, "previous", rec->previous);
 }
 
+static void add_lost(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	json_add_string(to, "reason", record_lost_name(rec->lost));
+	json_add_number(to, "count", 1);
+	/* The engine says which address it could not read. */
+	if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
+		json_add_address(to, "address", rec->bytes);
+	if (rec->lost != KT_LOST_SET_FULL && rec->lost != KT_LOST_PENDING_FULL)
+		return;
+	/* What the table had no room for, and what it counts as having from now on. */
+	if (rec->target.kind)
+		json_object_object_add(to, "target", object_json(rec, &rec->target));
+	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_number(to, "cause", rec->cause);
+}
+
 static void add_body(struct json_object *to, const struct record_context *ctx,
 		     const struct kt_record *rec)
 {
@@ -215,11 +232,7 @@ static void add_body(struct json_object *to, const struct record_context *ctx,
 		add_gone(to, ctx, rec);
 		break;
 	case KT_RECORD_LOST:
-		json_add_string(to, "reason", record_lost_name(rec->lost));
-		json_add_number(to, "count", 1);
-		/* The engine says which address it could not read. */
-		if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
-			json_add_address(to, "address", rec->bytes);
+		add_lost(to, ctx, rec);
 		break;
 	}
 }

@@ -80,6 +80,8 @@ static enum exit_status load_engine(struct trace *t)
 		.profile = t->target.profile,
 		.dfa = t->dfa,
 		.mem = t->target.mem,
+		.objects_max = t->options->objects_max,
+		.readers_max = t->options->readers_max,
 		.pin_dir = pin_dir,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
