@@ -61,7 +61,7 @@ static __always_inline u64 process_labels(u64 signal, u64 *cause)
 	struct kt_process *process = bpf_map_lookup_elem(&processes, &key);
 
 	if (!process)
-		return 0;
+		return overflow(KT_KIND_PROCESS, cause);
 	*cause = process->managed.cause;
 	return process->managed.labels;
 }
@@ -74,7 +74,7 @@ __noinline u64 actor_labels(struct event *e)
 {
 	struct kt_object_key key = {};
 	struct kt_managed *shared;
-	u64 labels, cause = 0;
+	u64 labels, theirs, their_cause = 0, cause = 0;
 
 	if (!e)
 		return 0;
@@ -82,9 +82,10 @@ __noinline u64 actor_labels(struct event *e)
 	if (shared_mm_count) {
 		key.gva = actor_mm(e);
 		shared = bpf_map_lookup_elem(&shared_mms, &key);
-		if (shared && (shared->labels & ~labels)) {
-			cause = shared->cause;
-			labels |= shared->labels;
+		theirs = shared ? shared->labels : overflow(KT_KIND_MEMORY, &their_cause);
+		if (theirs & ~labels) {
+			cause = shared ? shared->cause : their_cause;
+			labels |= theirs;
 		}
 	}
 	if (!labels || actor_is_kthread(e))

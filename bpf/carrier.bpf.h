@@ -53,6 +53,40 @@ DEFINE_SET(processes, struct kt_object_key, struct kt_process)
 DEFINE_SET(sockets, struct kt_object_key, struct kt_socket)
 DEFINE_SET(pipes, struct kt_object_key, struct kt_pipe)
 
+/*
+ * The set could not take the object that e->record tells of: from now on what is
+ * not in it counts as having the labels. One record says so, and explains them.
+ * Another vCPU may have found room for the object meanwhile: the caller looks
+ * for it after this, the other looks at overflow_labels after it has put it in,
+ * so that one of them sees the other.
+ */
+static __always_inline void set_overflowed(struct event *e, u32 kind, u64 labels, u64 cause)
+{
+	u32 at = bounded(kind, KT_KINDS_MAX - 1);
+	u64 grown = labels & ~__sync_fetch_and_or(&overflow_labels[at], labels);
+
+	if (!grown)
+		return;
+	e->record.type = KT_RECORD_LOST;
+	e->record.lost = KT_LOST_SET_FULL;
+	e->record.cause = cause;
+	e->record.labels = overflow_labels[at];
+	e->record.added = grown;
+	overflow_cause[at] = record_emit(e);
+}
+
+/*
+ * managed is new in its set: it keeps what it counted as having before. Read
+ * only now, when who finds the set full finds the entry.
+ */
+static __always_inline void keep_overflow(struct kt_managed *managed, u32 kind, u64 *grown)
+{
+	u64 labels = overflow_labels[bounded(kind, KT_KINDS_MAX - 1)];
+
+	if (labels)
+		*grown |= labels & ~__sync_fetch_and_or(&managed->labels, labels);
+}
+
 /* --- which carrier ------------------------------------------------------- */
 
 static __always_inline void carrier_is_socket(struct event *e, u64 sk)
@@ -93,7 +127,7 @@ static __always_inline u64 carrier_labels(struct event *e)
 	struct kt_managed *managed = carrier_managed(e);
 
 	if (!managed)
-		return 0;
+		return overflow(e->carrier_kind, &e->cause);
 	e->cause = managed->cause;
 	return managed->labels;
 }
@@ -200,6 +234,9 @@ static __always_inline void shared_mm_add(u64 mm, u64 labels, u64 cause)
 
 	if (shared && (labels & ~__sync_fetch_and_or(&shared->labels, labels)))
 		shared->cause = cause;
+	if (!shared && shared_mm_lost &&
+	    (labels & ~__sync_fetch_and_or(&overflow_labels[KT_KIND_MEMORY], labels)))
+		overflow_cause[KT_KIND_MEMORY] = cause;
 }
 
 /*
@@ -211,7 +248,8 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	struct kt_object_key key = {};
 	struct kt_managed *managed;
 	struct fresh *fresh;
-	u64 grown = 0, cause;
+	u64 grown = 0, cause, has;
+	bool known;
 
 	if (!e || !labels)
 		return 0;
@@ -220,7 +258,9 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 		return 0;
 	/* The usual case: it has them all. */
 	managed = bpf_map_lookup_elem(&processes, &key);
-	if (managed && !(labels & ~managed->labels))
+	known = managed;
+	has = known ? managed->labels : overflow_labels[KT_KIND_PROCESS];
+	if (!(labels & ~has))
 		return 0;
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
@@ -242,9 +282,14 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	__builtin_memcpy(fresh->process.comm, e->record.target.comm, KT_COMM_LEN);
 	managed = processes_add(&key, &fresh->process, labels, &grown);
 	if (!managed) {
-		event_fail(e, KT_LOST_SET_FULL, KT_KIND_PROCESS);
+		set_overflowed(e, KT_KIND_PROCESS, labels, cause);
+		managed = bpf_map_lookup_elem(&processes, &key);
+		if (managed)
+			__sync_fetch_and_or(&managed->labels, labels);
 		return 0;
 	}
+	if (!known)
+		keep_overflow(managed, KT_KIND_PROCESS, &grown);
 	if (!grown)
 		return 0;
 	e->record.cause = cause;
@@ -311,6 +356,20 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 	return NULL;
 }
 
+/* The carrier at hand finds no room in its set. */
+static __always_inline int carrier_overflowed(struct event *e, u64 labels, u64 cause)
+{
+	struct kt_managed *managed;
+
+	set_overflowed(e, e->carrier_kind, labels, cause);
+	managed = carrier_managed(e);
+	if (managed)
+		__sync_fetch_and_or(&managed->labels, labels);
+	overflow(e->carrier_kind, &e->cause);
+	pending_note(e, labels);
+	return 0;
+}
+
 /*
  * The carrier at hand takes labels; e->cause explains them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
@@ -319,13 +378,21 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 __noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 {
 	struct kt_managed *managed;
-	u64 grown = 0, cause;
+	u64 grown = 0, cause = 0;
+	bool known;
 
 	if (!e || !labels)
 		return 0;
 	managed = carrier_managed(e);
 	if (managed && !(labels & ~managed->told))
 		return 0;
+	/* In no set, it counts as having them: but readers may have come before that. */
+	known = managed;
+	if (!known && !(labels & ~overflow(e->carrier_kind, &cause))) {
+		e->cause = cause;
+		pending_note(e, labels);
+		return 0;
+	}
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
@@ -337,10 +404,12 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
-	if (!managed) {
-		event_fail(e, KT_LOST_SET_FULL, e->carrier_kind);
+	if (comes_again(e))
 		return 0;
-	}
+	if (!managed)
+		return carrier_overflowed(e, labels, cause);
+	if (!known)
+		keep_overflow(managed, e->carrier_kind, &grown);
 	if (!grown) {
 		e->cause = managed->cause;
 		pending_note(e, labels);
@@ -356,6 +425,24 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 	return 1;
 }
 
+/*
+ * The acting thread cannot be known as a reader: whoever labels the carrier
+ * later will not find it, so it is taken to have read everything.
+ */
+static __always_inline void reader_overflowed(struct event *e)
+{
+	if (actor_is_kthread(e) || !(all_labels & ~actor_labels(e)))
+		return;
+	record_begin(e, KT_RECORD_LOST);
+	record_actor(e);
+	e->record.lost = KT_LOST_PENDING_FULL;
+	e->record.labels = all_labels;
+	if (comes_again(e))
+		return;
+	e->cause = record_emit(e);
+	process_join(e, e->task, all_labels, 1);
+}
+
 /* P2, P6: who reads a managed carrier becomes managed. */
 static __always_inline void read_from(struct event *e, u32 flow)
 {
@@ -364,7 +451,8 @@ static __always_inline void read_from(struct event *e, u32 flow)
 	if (early_count && e->carrier_kind == KT_KIND_SOCKET)
 		early_arrives(e);
 	e->flow = flow;
-	pending_publish(e);
+	if (!pending_publish(e))
+		reader_overflowed(e);
 	labels = carrier_labels(e);
 	if (labels && !actor_is_kthread(e))
 		process_join(e, e->task, labels, 1);

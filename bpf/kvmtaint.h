@@ -20,6 +20,7 @@
 #define KT_VCPUS_MAX	1024
 #define KT_SITES_MAX	64
 #define KT_LABELS_MAX	64
+#define KT_KINDS_MAX	32		/* a power of two; enum kt_kind is less */
 
 /* Hooks, in the order of vmlinux-guest/hooks.def. */
 enum kt_hook {

@@ -60,8 +60,8 @@ static __always_inline void reader_reads(struct kt_reader *reader, u64 carrier)
 		__sync_fetch_and_add(bucket, -1);
 }
 
-/* Publishes that the acting thread reads the carrier at hand. */
-static __always_inline void pending_publish(struct event *e)
+/* Publishes that the acting thread reads the carrier at hand; false: no slot is free. */
+static __always_inline bool pending_publish(struct event *e)
 {
 	struct kt_object_key key = { .gva = actor_task(e) };
 	struct kt_reader *reader;
@@ -69,15 +69,15 @@ static __always_inline void pending_publish(struct event *e)
 
 	/* Its page is absent: nobody to publish, and the event comes again. */
 	if (!key.gva)
-		return;
+		return true;
 	slot = bpf_map_lookup_elem(&reader_slots, &key);
 	reader = slot ? bpf_map_lookup_elem(&readers, slot) : reader_new(&key);
 	if (!reader) {
 		count(KT_COUNT_PENDING_LOST);
-		event_fail(e, KT_LOST_PENDING_FULL, key.gva);
-		return;
+		return false;
 	}
 	reader_reads(reader, e->carrier);
+	return true;
 }
 
 /*

@@ -5,6 +5,21 @@
 
 #include "carrier.bpf.h"
 
+/* From now on any two processes may share memory; the count never gets to 0 again. */
+static __always_inline void shared_mms_full(struct event *e, u64 mm)
+{
+	if (__sync_lock_test_and_set(&shared_mm_lost, 1))
+		return;
+	__sync_fetch_and_add(&shared_mm_count, 1);
+	record_begin(e, KT_RECORD_LOST);
+	record_actor(e);
+	e->record.lost = KT_LOST_SET_FULL;
+	e->record.target = e->record.actor;
+	e->record.target.kind = KT_KIND_MEMORY;
+	e->record.target.gva = mm;
+	overflow_cause[KT_KIND_MEMORY] = record_emit(e);
+}
+
 /* Two processes use mm from now on: what one learns the other knows. */
 static __always_inline void mm_is_shared(struct event *e, u64 mm, u64 labels)
 {
@@ -14,7 +29,7 @@ static __always_inline void mm_is_shared(struct event *e, u64 mm, u64 labels)
 	if (!bpf_map_update_elem(&shared_mms, &key, &fresh, BPF_NOEXIST))
 		__sync_fetch_and_add(&shared_mm_count, 1);
 	else if (!bpf_map_lookup_elem(&shared_mms, &key))
-		event_fail(e, KT_LOST_SET_FULL, KT_KIND_MEMORY);
+		shared_mms_full(e, mm);
 	if (labels)
 		shared_mm_add(mm, labels, e->cause);
 }

@@ -14,6 +14,7 @@ const volatile __u64 vm_address = 0;	/* struct kvm; 0 in native tests */
 const volatile __u64 host_direct_map_symbol = 0;	/* &page_offset_base; 0: no second road */
 const volatile __u32 host_levels = 4;
 const volatile bool dfa_loaded = false;
+const volatile __u64 all_labels = 0;	/* that the policy can give */
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -27,6 +28,14 @@ __u64 stops_sent = 0;
 __u32 shared_mm_count = 0;
 /* Connections in early_data. */
 __u32 early_count = 0;
+/*
+ * By enum kt_kind: labels of objects that their set could not take, and the
+ * record that says so. Whatever is in no set counts as having them.
+ */
+__u64 overflow_labels[KT_KINDS_MAX] = {};
+__u64 overflow_cause[KT_KINDS_MAX] = {};
+/* An address space that is shared could not be kept: each may be shared. */
+__u64 shared_mm_lost = 0;
 /* Slots of readers that were ever in use: no scan looks beyond. */
 __u32 slots_used = 0;
 
@@ -262,6 +271,17 @@ static __always_inline void count_preempted(u32 which)
 static __always_inline bool comes_again(const struct event *e)
 {
 	return e->failed == KT_LOST_HOST_MEMORY;
+}
+
+/* Labels of an object of this kind that is in no set; *cause: why, when it has any. */
+static __always_inline u64 overflow(u32 kind, u64 *cause)
+{
+	u32 at = bounded(kind, KT_KINDS_MAX - 1);
+	u64 labels = overflow_labels[at];
+
+	if (labels)
+		*cause = overflow_cause[at];
+	return labels;
 }
 
 /* Marks the event as one whose flow may have been missed; the first reason stays. */

@@ -235,6 +235,17 @@ static int open_rings(struct engine *engine)
 	return 0;
 }
 
+/* The sets are the hash maps that grow with what they hold, but for the readers' one. */
+static void limit_sets(struct kvmtaint *skel, uint32_t objects)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, skel->obj)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_HASH && map != skel->maps.reader_slots &&
+		    bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
+			bpf_map__set_max_entries(map, objects);
+}
+
 static int open_and_load(struct engine *engine, const struct engine_options *opt,
 			 char *err, size_t err_len)
 {
@@ -249,7 +260,11 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	describe_host(engine, opt->vm);
 	skel->rodata->guest = opt->profile->guest;
 	skel->rodata->dfa_loaded = opt->dfa != NULL;
+	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)
+		skel->rodata->all_labels |= opt->dfa->labels[s];
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
+	if (opt->objects_max)
+		limit_sets(skel, opt->objects_max);
 	if (opt->readers_max) {
 		bpf_map__set_max_entries(skel->maps.readers, opt->readers_max);
 		bpf_map__set_max_entries(skel->maps.reader_slots, opt->readers_max);

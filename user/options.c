@@ -19,7 +19,11 @@ enum {
 	KEY_IMAGE,
 	KEY_JSON,
 	KEY_WITHOUT_HOOK,
+	KEY_MAX_OBJECTS,
+	KEY_MAX_READERS,
 };
+
+#define ROOM_MAX (1 << 26)
 
 #define STATUS_TEXT(id, value, what) "  " #value "\t" what "\n"
 
@@ -42,6 +46,9 @@ static const struct argp_option trace_options[] = {
 	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
 	{ "quiet", 'q', NULL, 0, "No records on stdout", 3 },
 	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 3 },
+	{ NULL, 0, NULL, 0, "Room (a full set is said, and what it cannot take counts as managed):", 4 },
+	{ "max-objects", KEY_MAX_OBJECTS, "N", 0, "Objects that each managed set may hold", 4 },
+	{ "max-readers", KEY_MAX_READERS, "N", 0, "Guest threads that are known as readers", 4 },
 	{}
 };
 
@@ -85,6 +92,18 @@ static pid_t parse_pid(struct argp_state *state, const char *arg)
 	if (errno || *end || end == arg || pid <= 0 || pid > INT32_MAX)
 		argp_error(state, "--vm needs the pid of a process, not '%s'", arg);
 	return pid;
+}
+
+static uint32_t parse_room(struct argp_state *state, const char *name, const char *arg)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(arg, &end, 10);
+	if (errno || *end || end == arg || n < 1 || n > ROOM_MAX)
+		argp_error(state, "--%s needs a number from 1 to %d, not '%s'", name, ROOM_MAX, arg);
+	return n;
 }
 
 static void check(struct argp_state *state, const struct options *o)
@@ -143,6 +162,12 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		break;
 	case 'V':
 		o->verbose = true;
+		break;
+	case KEY_MAX_OBJECTS:
+		o->objects_max = parse_room(state, "max-objects", arg);
+		break;
+	case KEY_MAX_READERS:
+		o->readers_max = parse_room(state, "max-readers", arg);
 		break;
 	case KEY_IMAGE:
 		o->image = arg;

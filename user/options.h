@@ -30,6 +30,7 @@ struct options {
 	bool quiet, verbose, json;
 	const char *records; /* path: the file, and the record to explain */
 	uint64_t seq;
+	uint32_t objects_max, readers_max; /* 0: the engine's own */
 };
 
 /*

@@ -38,6 +38,7 @@ struct guest_profile {
 	char build_id[41];	/* hex; "" where VMCOREINFO has none */
 	uint8_t nop[5];		/* the NOP that this guest's ftrace leaves at every site */
 	struct profile_hook hooks[KT_HOOK_MAX];
+	bool unneeded[KT_HOOK_MAX];	/* what the hook shows this guest does not have, or shows elsewhere */
 	uint64_t percpu_base[KT_VCPUS_MAX];	/* by APIC id; 0: no such CPU */
 	uint32_t cpus;
 	struct profile_step steps[PROFILE_STEPS_MAX];
@@ -77,6 +78,13 @@ void guest_profile_free(struct guest_profile *profile);
 
 /* The enum kt_hook whose id this is in vmlinux-guest/hooks.def; -ENOENT. */
 int profile_hook_id(const char *id);
+const char *profile_hook_name(size_t hook);
+
+/*
+ * What is not seen for want of a hook: static text, or buf (of 100 bytes or so).
+ * NULL: nothing, because the guest has the function or does without it.
+ */
+const char *profile_unseen(const struct guest_profile *profile, size_t hook, char *buf, size_t len);
 
 /* Guest virtual to physical by the guest's own tables; -EFAULT: not mapped. */
 int guest_translate(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, gpa_t *out);

@@ -33,6 +33,9 @@ int profile_cpus(struct profile_build *build); /* profile_cpus.c */
 int profile_hooks(struct profile_build *build); /* profile_hooks.c */
 int profile_guards(struct profile_build *build); /* profile_guards.c */
 
+/* Says which hooks this guest does without; needs its types. profile_unseen.c */
+void profile_find_unseen(struct profile_build *build);
+
 /* Whether the Linux Kernel Runtime Guard is among the guest's modules. */
 bool profile_has_lkrg(struct profile_build *build);
 

@@ -157,10 +157,16 @@ int profile_hook_id(const char *id)
 	return -ENOENT;
 }
 
+const char *profile_hook_name(size_t hook)
+{
+	return wanted[hook].id;
+}
+
 static int missing(struct profile_build *build, size_t i, int err)
 {
 	const struct profile_hook *hooks = build->profile->hooks;
 	const char *reason = "the guest has no function";
+	char unseen[120];
 
 	if (err == -ENOTUNIQ)
 		reason = "the guest has several functions";
@@ -170,7 +176,9 @@ static int missing(struct profile_build *build, size_t i, int err)
 		reason = hooks[KT_HOOK_file_permission].function.v
 				 ? "CONFIG_SECURITY_NETWORK is off: no"
 				 : "CONFIG_SECURITY is off: no";
-	return profile_step(build, "hooks", -ENOSYS, "%s %s", reason, wanted[i].names);
+	return profile_step(build, "hooks", -ENOSYS, "%s %s; not seen without it: %s", reason,
+			    wanted[i].names,
+			    profile_unseen(build->profile, i, unseen, sizeof(unseen)));
 }
 
 int profile_hooks(struct profile_build *build)
@@ -180,6 +188,7 @@ int profile_hooks(struct profile_build *build)
 	char why[120];
 
 	learn_nop(build);
+	profile_find_unseen(build);
 	for (size_t i = 0; i < KT_HOOK_MAX; i++) {
 		int err = find_hook(build, wanted[i].names, &hooks[i]);
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <string.h>
 
 static const char *const hook_names[KT_HOOK_MAX] = {
 #define GUEST_HOOK(id, need, names) #id,
@@ -28,12 +29,30 @@ static bool ready(const struct guest_profile *profile)
 	return profile->step_count > 0;
 }
 
+/* False when the profile ended before it looked for them. */
+static bool hooks_known(const struct guest_profile *profile)
+{
+	for (size_t i = 0; i < profile->step_count; i++)
+		if (!strcmp(profile->steps[i].name, "hooks"))
+			return profile->steps[i].ok;
+	return false;
+}
+
 void profile_print_text(const struct guest_profile *profile, bool verbose, FILE *out)
 {
+	char buf[120];
+
 	for (size_t i = 0; i < profile->step_count; i++) {
 		const struct profile_step *step = &profile->steps[i];
 
 		fprintf(out, "%s  %-13s %s\n", step->ok ? "ok" : "NO", step->name, step->detail);
+	}
+	for (size_t i = 0; hooks_known(profile) && i < KT_HOOK_MAX; i++) {
+		const char *unseen = profile_unseen(profile, i, buf, sizeof(buf));
+
+		if (unseen)
+			fprintf(out, "--  %-13s not in this guest; not seen: %s\n", hook_names[i],
+				unseen);
 	}
 	for (size_t i = 0; verbose && i < KT_HOOK_MAX; i++) {
 		const struct profile_hook *hook = &profile->hooks[i];
@@ -82,6 +101,8 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 	for (size_t i = 0; i < KT_HOOK_MAX; i++) {
 		const struct profile_hook *hook = &profile->hooks[i];
 		struct json_object *object = json_object_new_object();
+		const char *unseen;
+		char buf[120];
 
 		add_text(object, "name", hook_names[i]);
 		add_text(object, "state", state_of(hook));
@@ -89,6 +110,9 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 			add_address(object, "site", hook->site.v);
 			add_address(object, "site_physical", hook->site_gpa.v);
 		}
+		unseen = hooks_known(profile) ? profile_unseen(profile, i, buf, sizeof(buf)) : NULL;
+		if (unseen)
+			add_text(object, "unseen", unseen);
 		json_object_array_add(hooks, object);
 	}
 	return hooks;

@@ -9,7 +9,10 @@
 
 struct json_object; /* json-c */
 
-/* One line a step, "ok" or "NO" first; then one line a hook with verbose. */
+/*
+ * One line a step, "ok" or "NO" first; one, "--" first, for each hook whose lack
+ * costs something; then one a hook with verbose.
+ */
 void profile_print_text(const struct guest_profile *profile, bool verbose, FILE *out);
 
 /* The same as one JSON object; free with json_object_put(). NULL: out of memory. */

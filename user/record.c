@@ -199,6 +199,23 @@ static void add_gone(struct json_object *to, const struct record_context *ctx,
 	json_add_number(to, "previous", rec->previous);
 }
 
+static void add_lost(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	json_add_string(to, "reason", record_lost_name(rec->lost));
+	json_add_number(to, "count", 1);
+	/* The engine says which address it could not read. */
+	if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
+		json_add_address(to, "address", rec->bytes);
+	if (rec->lost != KT_LOST_SET_FULL && rec->lost != KT_LOST_PENDING_FULL)
+		return;
+	/* What the table had no room for, and what it counts as having from now on. */
+	if (rec->target.kind)
+		json_object_object_add(to, "target", object_json(rec, &rec->target));
+	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_number(to, "cause", rec->cause);
+}
+
 static void add_body(struct json_object *to, const struct record_context *ctx,
 		     const struct kt_record *rec)
 {
@@ -215,11 +232,7 @@ static void add_body(struct json_object *to, const struct record_context *ctx,
 		add_gone(to, ctx, rec);
 		break;
 	case KT_RECORD_LOST:
-		json_add_string(to, "reason", record_lost_name(rec->lost));
-		json_add_number(to, "count", 1);
-		/* The engine says which address it could not read. */
-		if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
-			json_add_address(to, "address", rec->bytes);
+		add_lost(to, ctx, rec);
 		break;
 	}
 }
@@ -272,6 +285,26 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 	return array;
 }
 
+/* The hooks that the guest lacks, and what is not seen for want of them. */
+static struct json_object *missing_json(const struct guest_profile *profile)
+{
+	struct json_object *array = json_object_new_array();
+	char buf[120];
+
+	for (size_t h = 0; h < KT_HOOK_MAX; h++) {
+		const char *unseen = profile_unseen(profile, h, buf, sizeof(buf));
+		struct json_object *hook;
+
+		if (!unseen)
+			continue;
+		hook = json_object_new_object();
+		json_add_string(hook, "hook", profile_hook_name(h));
+		json_add_string(hook, "unseen", unseen);
+		json_object_array_add(array, hook);
+	}
+	return array;
+}
+
 static char *text_of(const char *format, ...)
 {
 	va_list args;
@@ -310,6 +343,7 @@ char *record_start_line(const struct record_context *ctx, uint64_t seq,
 	json_object_object_add(to, "guest", guest);
 	json_add_string(to, "trap", "patch");
 	json_object_object_add(to, "hooks", hooks_json(profile));
+	json_object_object_add(to, "missing", missing_json(profile));
 	json_object_object_add(to, "labels", labels_json(ctx, all_labels(ctx)));
 	json_add_number(to, "held_ns", held_ns);
 	return json_take_line(to);

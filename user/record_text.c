@@ -147,6 +147,8 @@ void record_write_text(FILE *out, const struct record_context *ctx, const struct
 		break;
 	case KT_RECORD_LOST:
 		fprintf(out, "data flows may have been missed: %s.\n", record_lost_name(rec->lost));
+		if (rec->target.kind)
+			fprintf(out, "no room for: %s\n", record_kind_name(rec->target.kind));
 		write_actor(out, rec);
 		break;
 	default:

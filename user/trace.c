@@ -59,6 +59,19 @@ static enum exit_status take_lock(struct trace *t)
 	return status_fail(t->lock == -EEXIST ? STATUS_LOCKED : STATUS_PERMISSION, "%s", err);
 }
 
+static void tell_unseen(const struct guest_profile *profile)
+{
+	char buf[120];
+
+	for (size_t h = 0; h < KT_HOOK_MAX; h++) {
+		const char *unseen = profile_unseen(profile, h, buf, sizeof(buf));
+
+		if (unseen)
+			status_fail(STATUS_OK, "no trap for %s in this guest; not seen: %s",
+				    profile_hook_name(h), unseen);
+	}
+}
+
 static enum exit_status read_profile(struct trace *t)
 {
 	const struct options *o = t->options;
@@ -69,6 +82,7 @@ static enum exit_status read_profile(struct trace *t)
 	for (size_t i = 0; i < o->without_hook_count; i++)
 		t->target.profile->hooks[profile_hook_id(o->without_hooks[i])] =
 			(struct profile_hook){};
+	tell_unseen(t->target.profile);
 	return STATUS_OK;
 }
 
@@ -80,6 +94,8 @@ static enum exit_status load_engine(struct trace *t)
 		.profile = t->target.profile,
 		.dfa = t->dfa,
 		.mem = t->target.mem,
+		.objects_max = t->options->objects_max,
+		.readers_max = t->options->readers_max,
 		.pin_dir = pin_dir,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
