@@ -87,6 +87,8 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 	return NULL;
 }
 
+#include "work.bpf.h"
+
 /* Labels of the carrier, and e->cause. */
 static __always_inline u64 carrier_labels(struct event *e)
 {
@@ -146,6 +148,21 @@ __noinline int describe_socket(struct event *e, struct kt_object *o, u64 sk)
 	return 0;
 }
 
+/*
+ * The path of the file at hand. Files that were never in a folder (memfd, System
+ * V and anonymous shared memory) have a name without a parent: /memfd:NAME,
+ * /SYSV01234567, /dev/zero, as in /proc/PID/maps.
+ */
+static __always_inline void describe_path(struct event *e)
+{
+	u64 dentry = g64(e, e->file + guest.file_path_dentry);
+	u64 mount = g64(e, e->file + guest.file_path_mnt);
+
+	path_build(e, mount - guest.mount_mnt, dentry);
+	if (e->path_start == KT_PATH_MAX && dentry != g64(e, mount + guest.vfsmount_root))
+		path_prepend(e, dentry);
+}
+
 /* Fills o with the carrier at hand; a file's path goes to the record's path. */
 __noinline int describe_carrier(struct event *e, struct kt_object *o)
 {
@@ -159,8 +176,7 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 		o->ino = e->key.ino;
 		o->generation = e->key.generation;
 		if (e->file)
-			path_build(e, g64(e, e->file + guest.file_path_mnt) - guest.mount_mnt,
-				   g64(e, e->file + guest.file_path_dentry));
+			describe_path(e);
 		else
 			e->path_start = KT_PATH_MAX;
 		record_path(e);
@@ -205,9 +221,10 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	key.gva = g64(e, task + guest.task_signal);
 	if (!key.gva)
 		return 0;
-	/* The usual case: it has them all. */
+	/* The usual case: it has them all, and so have those whom it shares memory with. */
 	managed = bpf_map_lookup_elem(&processes, &key);
-	if (managed && !(labels & ~managed->labels))
+	if (managed && (!(labels & ~managed->told) ||
+			(!(labels & ~managed->labels) && work_noted(e, key.gva, labels, 0))))
 		return 0;
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
@@ -232,8 +249,10 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 		event_fail(e, KT_LOST_SET_FULL, KT_KIND_PROCESS);
 		return 0;
 	}
-	if (!grown)
+	if (!grown) {
+		work_process(e, managed, task, key.gva, labels);
 		return 0;
+	}
 	e->record.cause = cause;
 	e->record.previous = managed->cause;
 	e->record.labels = managed->labels;
@@ -241,6 +260,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	managed->cause = record_emit(e);
 	if (shared_mm_count)
 		shared_mm_add(g64(e, task + guest.task_mm), labels, e->record.seq);
+	work_process(e, managed, task, key.gva, labels);
 	return 1;
 }
 
@@ -298,13 +318,16 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 	return NULL;
 }
 
+/* Who brings the labels that a carrier takes. */
+enum bringer { FROM_POLICY, FROM_ACTOR, FROM_MAPPER };
+
 /*
- * The carrier at hand takes labels; e->cause explains them. from_actor: the
- * acting process brings them, else the policy does. Readers that passed their
- * hook before the labels were there join now. Labels that are there already are
+ * The carrier at hand takes labels; e->cause explains them. FROM_MAPPER: the
+ * process that is walked has it mapped. Readers that passed their hook before
+ * the labels were there join now. Labels that are there already are
  * no reason to go on before the vCPU that brought them has told the readers.
  */
-__noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
+__noinline int carrier_join(struct event *e, u64 labels, u32 from)
 {
 	struct kt_managed *managed;
 	u64 grown = 0, cause;
@@ -312,14 +335,17 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
 	if (!e || !labels)
 		return 0;
 	managed = carrier_managed(e);
-	if (managed && !(labels & ~managed->told))
+	if (managed && (!(labels & ~managed->told) ||
+			(!(labels & ~managed->labels) && work_noted(e, e->carrier, labels, 0))))
 		return 0;
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);
-	if (from_actor)
+	if (from == FROM_ACTOR)
 		e->record.source = e->record.actor;
+	else if (from == FROM_MAPPER)
+		describe_process(e, &e->record.source, e->map.task);
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
@@ -329,7 +355,7 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
 	}
 	if (!grown) {
 		e->cause = managed->cause;
-		pending_note(e, labels);
+		work_carrier(e, managed, labels);
 		return 0;
 	}
 	e->record.cause = cause;
@@ -338,7 +364,7 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
 	e->record.added = grown;
 	managed->cause = record_emit(e);
 	e->cause = e->record.seq;
-	pending_note(e, labels);
+	work_carrier(e, managed, labels);
 	return 1;
 }
 
@@ -361,7 +387,7 @@ static __always_inline void write_to(struct event *e, u32 flow)
 
 	e->flow = flow;
 	if (labels)
-		carrier_join(e, labels, 1);
+		carrier_join(e, labels, FROM_ACTOR);
 }
 
 #endif
