@@ -121,6 +121,8 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 	return NULL;
 }
 
+#include "work.bpf.h"
+
 /* Labels of the carrier, and e->cause. */
 static __always_inline u64 carrier_labels(struct event *e)
 {
@@ -147,6 +149,7 @@ enum bringer {
 	BY_POLICY,
 	BY_ACTOR,
 	BY_SENDER,	/* e->sender, earlier */
+	BY_MAPPER,	/* the process that is walked has it mapped */
 };
 
 __noinline int early_arrives(struct event *e);
@@ -193,6 +196,21 @@ static __always_inline u32 inode_dev(struct event *e, u64 inode)
 	return g32(e, g64(e, inode + guest.inode_sb) + guest.sb_dev);
 }
 
+/*
+ * The path of the file at hand. Files that were never in a folder (memfd, System
+ * V and anonymous shared memory) have a name without a parent: /memfd:NAME,
+ * /SYSV01234567, /dev/zero, as in /proc/PID/maps.
+ */
+static __always_inline void describe_path(struct event *e)
+{
+	u64 dentry = g64(e, e->file + guest.file_path_dentry);
+	u64 mount = g64(e, e->file + guest.file_path_mnt);
+
+	path_build(e, mount - guest.mount_mnt, dentry);
+	if (e->path_start == KT_PATH_MAX && dentry != g64(e, mount + guest.vfsmount_root))
+		path_prepend(e, dentry);
+}
+
 /* Fills o with the carrier at hand; a file's path goes to the record's path. */
 __noinline int describe_carrier(struct event *e, struct kt_object *o)
 {
@@ -206,8 +224,7 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 		o->ino = e->key.ino;
 		o->generation = e->key.generation;
 		if (e->file)
-			path_build(e, g64(e, e->file + guest.file_path_mnt) - guest.mount_mnt,
-				   g64(e, e->file + guest.file_path_dentry));
+			describe_path(e);
 		else
 			e->path_start = KT_PATH_MAX;
 		record_path(e);
@@ -248,7 +265,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	struct kt_object_key key = {};
 	struct kt_managed *managed;
 	struct fresh *fresh;
-	u64 grown = 0, cause, has;
+	u64 grown = 0, cause;
 	bool known;
 
 	if (!e || !labels)
@@ -256,11 +273,13 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	key.gva = g64(e, task + guest.task_signal);
 	if (!key.gva)
 		return 0;
-	/* The usual case: it has them all. */
+	/* The usual case: it has them all, and so have those whom it shares memory with. */
 	managed = bpf_map_lookup_elem(&processes, &key);
 	known = managed;
-	has = known ? managed->labels : overflow_labels[KT_KIND_PROCESS];
-	if (!(labels & ~has))
+	if (!managed && !(labels & ~overflow_labels[KT_KIND_PROCESS]))
+		return 0;
+	if (managed && (!(labels & ~managed->told) ||
+			(!(labels & ~managed->labels) && work_noted(e, key.gva, labels, 0))))
 		return 0;
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
@@ -290,8 +309,10 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	}
 	if (!known)
 		keep_overflow(managed, KT_KIND_PROCESS, &grown);
-	if (!grown)
+	if (!grown) {
+		work_process(e, managed, task, key.gva, labels);
 		return 0;
+	}
 	e->record.cause = cause;
 	e->record.previous = managed->cause;
 	e->record.labels = managed->labels;
@@ -299,6 +320,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	managed->cause = record_emit(e);
 	if (shared_mm_count)
 		shared_mm_add(g64(e, task + guest.task_mm), labels, e->record.seq);
+	work_process(e, managed, task, key.gva, labels);
 	return 1;
 }
 
@@ -366,7 +388,7 @@ static __always_inline int carrier_overflowed(struct event *e, u64 labels, u64 c
 	if (managed)
 		__sync_fetch_and_or(&managed->labels, labels);
 	overflow(e->carrier_kind, &e->cause);
-	pending_note(e, labels);
+	work_carrier(e, managed, labels);
 	return 0;
 }
 
@@ -375,7 +397,7 @@ static __always_inline int carrier_overflowed(struct event *e, u64 labels, u64 c
  * hook before the labels were there join now. Labels that are there already are
  * no reason to go on before the vCPU that brought them has told the readers.
  */
-__noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
+__noinline int carrier_join(struct event *e, u64 labels, u32 from)
 {
 	struct kt_managed *managed;
 	u64 grown = 0, cause = 0;
@@ -384,23 +406,26 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 	if (!e || !labels)
 		return 0;
 	managed = carrier_managed(e);
-	if (managed && !(labels & ~managed->told))
+	if (managed && (!(labels & ~managed->told) ||
+			(!(labels & ~managed->labels) && work_noted(e, e->carrier, labels, 0))))
 		return 0;
 	/* In no set, it counts as having them: but readers may have come before that. */
 	known = managed;
 	if (!known && !(labels & ~overflow(e->carrier_kind, &cause))) {
 		e->cause = cause;
-		pending_note(e, labels);
+		work_carrier(e, managed, labels);
 		return 0;
 	}
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);
-	if (bringer == BY_ACTOR)
+	if (from == BY_ACTOR)
 		e->record.source = e->record.actor;
-	else if (bringer == BY_SENDER)
+	else if (from == BY_SENDER)
 		e->record.source = e->sender;
+	else if (from == BY_MAPPER)
+		describe_process(e, &e->record.source, e->map.task);
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
@@ -412,7 +437,7 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 		keep_overflow(managed, e->carrier_kind, &grown);
 	if (!grown) {
 		e->cause = managed->cause;
-		pending_note(e, labels);
+		work_carrier(e, managed, labels);
 		return 0;
 	}
 	e->record.cause = cause;
@@ -421,7 +446,7 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 bringer)
 	e->record.added = grown;
 	managed->cause = record_emit(e);
 	e->cause = e->record.seq;
-	pending_note(e, labels);
+	work_carrier(e, managed, labels);
 	return 1;
 }
 

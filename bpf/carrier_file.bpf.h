@@ -22,9 +22,6 @@
 #define MAY_APPEND	0x08
 #define FMODE_READ	0x1
 #define FMODE_WRITE	0x2
-#define PROT_READ	0x1
-#define PROT_WRITE	0x2
-#define PROT_EXEC	0x4
 #define MAP_TYPE	0x0f
 #define MAP_SHARED	0x01
 #define MAP_SHARED_VALIDATE 0x03
@@ -222,19 +219,25 @@ static __always_inline void on_file_permission(struct event *e)
 }
 
 /*
- * security_mmap_file(file, prot, flags): what is mapped readable is read, what
- * a managed process maps shared and writable is written.
+ * security_mmap_file(file, prot, flags), also on the way of shmat(2): what is
+ * mapped is read; what a managed process maps shared, of a file that it may
+ * write, is written. Whatever prot says: mprotect(2) has no hook. What else
+ * comes of a mapping is in mapping.bpf.h.
  */
 static __always_inline void on_mmap_file(struct event *e)
 {
-	u32 prot = e->args[1], type = e->args[2] & MAP_TYPE;
+	u32 type = e->args[2] & MAP_TYPE;
+	bool writes;
 
 	if (!e->args[0] || carrier_is_file(e, e->args[0]) != S_IFREG)
 		return;
-	if (prot & (PROT_READ | PROT_EXEC))
-		read_from(e, KT_FLOW_MMAP);
-	if ((prot & PROT_WRITE) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE))
-		write_to(e, KT_FLOW_MMAP);
+	writes = (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
+		 (g32(e, e->args[0] + guest.file_mode) & FMODE_WRITE);
+	read_from(e, KT_FLOW_MMAP);
+	if (!writes)
+		return;
+	pending_publish_map(e);
+	write_to(e, KT_FLOW_MMAP);
 }
 
 /* do_splice(in, off_in, out, off_out, len, flags) */

@@ -15,6 +15,7 @@
 #include "carrier_inet.bpf.h"
 #include "carrier_fastopen.bpf.h"
 #include "process.bpf.h"
+#include "mapping.bpf.h"
 
 #define MSR_LSTAR	0xc0000082
 
@@ -27,11 +28,11 @@ static __always_inline struct event *event_at_hand(void)
 	return bpf_map_lookup_elem(&events, &zero);
 }
 
-#define HANDLER_SCAN KT_HOOK_MAX
+enum { HANDLER_SCAN = KT_HOOK_MAX, HANDLER_WALK, HANDLER_SETTLE, HANDLER_MAX };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, KT_HOOK_MAX + 1);
+	__uint(max_entries, HANDLER_MAX);
 	__type(key, u32);
 	__type(value, u32);
 } handlers SEC(".maps");
@@ -43,16 +44,61 @@ static __always_inline void event_end(void *ctx, struct event *e)
 	event_done(e);
 }
 
-/* The second half of an event in which a carrier grew. */
+/* A round of the second half of an event in which something grew: its readers. */
 SEC("raw_tp")
 int handle_scan(void *ctx)
 {
 	struct event *e = event_at_hand();
 
-	if (e) {
-		pending_scan(e);
-		event_done(e);
+	if (!e)
+		return 0;
+	pending_scan(e);
+	if (!comes_again(e)) {
+		if (e->told_at < e->grown_count)
+			bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
+		else if (e->walk_at < e->grown_count)
+			bpf_tail_call(ctx, &handlers, HANDLER_WALK);
+		if (e->told_at < e->grown_count || e->walk_at < e->grown_count)
+			event_fail(e, KT_LOST_WALK_BOUND, e->walk_at);
 	}
+	work_end(e);
+	if (e->settling && !comes_again(e)) {
+		event_say_lost(e);
+		work_reset(e);
+		bpf_tail_call(ctx, &handlers, e->hook);
+	}
+	event_done(e);
+	return 0;
+}
+
+/* And those who share memory with it. */
+SEC("raw_tp")
+int handle_walk(void *ctx)
+{
+	struct event *e = event_at_hand();
+
+	if (!e)
+		return 0;
+	mappings_walk(e);
+	bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
+	event_fail(e, KT_LOST_WALK_BOUND, e->walk_at);
+	work_end(e);
+	event_done(e);
+	return 0;
+}
+
+/* Before an event's handler: what earlier ones could not settle. */
+SEC("raw_tp")
+int handle_settle(void *ctx)
+{
+	struct event *e = event_at_hand();
+
+	if (!e)
+		return 0;
+	e->settling = 1;
+	actor_task(e);
+	bpf_for_each_map_elem(&unsettled, settle_step, &e, 0);
+	bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
 	return 0;
 }
 
@@ -87,7 +133,7 @@ static __always_inline void event_reset(struct event *e)
 	e->flow = 0;
 	e->file = 0;
 	e->mode = LIVE;
-	e->grown_count = 0;
+	work_reset(e);
 }
 
 /* Starts an event on this CPU; NULL: the address is no site of ours. */
@@ -103,6 +149,14 @@ static __always_inline struct event *event_begin(u64 address)
 	e->hook = site->hook;
 	e->alternative = site->alternative;
 	return e;
+}
+
+/* The event's handler, after what earlier events could not settle. */
+static __always_inline void event_run(void *ctx, struct event *e)
+{
+	if (unsettled_count)
+		bpf_tail_call(ctx, &handlers, HANDLER_SETTLE);
+	bpf_tail_call(ctx, &handlers, e->hook);
 }
 
 /* --- the tracepoints ----------------------------------------------------- */
@@ -158,7 +212,7 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 		e->percpu_base = base ? *base : 0;
 	}
 	memory_refresh(e);
-	bpf_tail_call(ctx, &handlers, e->hook);
+	event_run(ctx, e);
 	return 0;
 }
 
@@ -220,7 +274,7 @@ int replay(struct bpf_raw_tracepoint_args *ctx)
 	e->mode = ctx->args[0] ? TEST : REPLAY;
 	count(KT_COUNT_RETRIED);
 	memory_refresh(e);
-	bpf_tail_call(ctx, &handlers, e->hook);
+	event_run(ctx, e);
 	return 0;
 }
 

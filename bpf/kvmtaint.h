@@ -164,6 +164,7 @@ enum kt_flow {
 	KT_FLOW_SHARED_MM,
 	KT_FLOW_SPLICE,
 	KT_FLOW_BEFORE_ATTACH,	/* held before kvmtaint came */
+	KT_FLOW_USERFAULT,	/* copied by a userfaultfd into another process's memory */
 	KT_FLOW_MAX,
 };
 

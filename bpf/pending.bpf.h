@@ -18,12 +18,7 @@
 #ifndef KVMTAINT_PENDING_BPF_H
 #define KVMTAINT_PENDING_BPF_H
 
-static __always_inline s32 *readers_of(u64 carrier)
-{
-	u32 bucket = (carrier >> 6) * 0x9e3779b97f4a7c15ULL >> 52;
-
-	return bpf_map_lookup_elem(&reader_counts, &bucket);
-}
+#define SCANS_MAX	16	/* of one program run; what is left takes another */
 
 /* A slot for a thread that reads for the first time; NULL: all are taken. */
 static __always_inline struct kt_reader *reader_new(struct kt_object_key *task)
@@ -76,6 +71,7 @@ static __always_inline bool pending_publish(struct event *e)
 		count(KT_COUNT_PENDING_LOST);
 		return false;
 	}
+	reader->maps = 0;
 	reader_reads(reader, e->carrier);
 	return true;
 }
@@ -94,6 +90,27 @@ static __always_inline void pending_done(struct event *e)
 		reader_reads(reader, 0);
 }
 
+static __always_inline struct kt_reader *reader_of(u64 task)
+{
+	struct kt_object_key key = { .gva = task };
+	u32 *slot = bpf_map_lookup_elem(&reader_slots, &key);
+
+	return slot ? bpf_map_lookup_elem(&readers, slot) : NULL;
+}
+
+/*
+ * Publishes that the acting thread, a reader already, is about to map the file
+ * at hand so that what it stores is in the file. The mapping is not there yet:
+ * who labels its process meanwhile would not find it.
+ */
+static __always_inline void pending_publish_map(struct event *e)
+{
+	struct kt_reader *reader = reader_of(actor_task(e));
+
+	if (reader)
+		__sync_lock_test_and_set(&reader->maps, e->file);
+}
+
 /* A thread begins or ends: what its address read before is nobody's. */
 static __always_inline void pending_forget(u64 task)
 {
@@ -105,8 +122,10 @@ static __always_inline void pending_forget(u64 task)
 		return;
 	slot = *known;
 	reader = bpf_map_lookup_elem(&readers, &slot);
-	if (reader)
+	if (reader) {
+		reader->maps = 0;
 		reader_reads(reader, 0);
+	}
 	bpf_map_delete_elem(&reader_slots, &key);
 	bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
@@ -117,6 +136,8 @@ static __always_inline bool syscall_reads(u32 nr)
 	switch (nr) {
 	case 0:		/* read */
 	case 9:		/* mmap */
+	case 25:	/* mremap */
+	case 30:	/* shmat */
 	case 17:	/* pread64 */
 	case 19:	/* readv */
 	case 40:	/* sendfile */
@@ -126,6 +147,7 @@ static __always_inline bool syscall_reads(u32 nr)
 	case 59:	/* execve */
 	case 208:	/* io_getevents */
 	case 209:	/* io_submit */
+	case 216:	/* remap_file_pages */
 	case 219:	/* restart_syscall */
 	case 275:	/* splice */
 	case 276:	/* tee */
@@ -179,37 +201,20 @@ static long pending_step(u32 slot, struct event **at_hand)
 	return 0;
 }
 
-/* Everyone who may be reading the carrier at hand has these labels. */
-static __always_inline void readers_were_told(struct event *e, u64 labels)
+/* The first item of the event's work, from told_at on, that somebody may be reading. */
+static long pending_next_step(u32 step, struct event **at_hand)
 {
-	struct kt_managed *managed = carrier_managed(e);
-
-	if (managed)
-		__sync_fetch_and_or(&managed->told, labels);
-}
-
-/* The carrier at hand took labels: have its readers told before the event ends. */
-static __always_inline void pending_note(struct event *e, u64 labels)
-{
-	s32 *bucket = readers_of(e->carrier);
+	struct event *e = *at_hand;
 	struct kt_grown *grown;
+	u32 at = e->told_at;
 
-	if (bucket && !__sync_fetch_and_add(bucket, 0)) {
-		readers_were_told(e, labels);
-		return;
-	}
-	if (e->grown_count >= GROWN_MAX) {
-		event_fail(e, KT_LOST_WALK_BOUND, e->carrier);
-		return;
-	}
-	grown = &e->grown[bounded(e->grown_count, GROWN_MAX - 1)];
-	grown->carrier = e->carrier;
-	grown->file = e->file;
-	grown->labels = labels;
-	grown->cause = e->cause;
-	grown->key = e->key;
-	grown->kind = e->carrier_kind;
-	e->grown_count++;
+	if (at >= e->grown_count)
+		return 1;
+	grown = bpf_map_lookup_elem(&work, &at);
+	if (!grown || grown->readers)
+		return 1;
+	e->told_at = at + 1;
+	return 0;
 }
 
 /*
@@ -219,22 +224,19 @@ static __always_inline void pending_note(struct event *e, u64 labels)
 static __always_inline void pending_scan(struct event *e)
 {
 	struct kt_grown *grown;
+	u32 at;
 
-	for (u32 i = 0; i < GROWN_MAX; i++) {
-		if (i >= e->grown_count)
+	for (u32 i = 0; i < SCANS_MAX; i++) {
+		walk(e, GROWN_MAX, pending_next_step);
+		at = e->told_at;
+		grown = at < e->grown_count ? bpf_map_lookup_elem(&work, &at) : NULL;
+		if (!grown)
 			break;
-		grown = &e->grown[i];
-		e->carrier = grown->carrier;
-		e->carrier_kind = grown->kind;
-		e->key = grown->key;
-		e->file = grown->file;
-		e->cause = grown->cause;
-		e->labels = grown->labels;
+		e->told_at = at + 1;
+		work_at_hand(e, grown);
 		e->flow = grown->kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ;
 		count(KT_COUNT_SCANS);
 		walk(e, slots_used, pending_step);
-		if (!comes_again(e))
-			readers_were_told(e, e->labels);
 	}
 }
 

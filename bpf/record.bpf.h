@@ -137,6 +137,18 @@ static __always_inline bool event_defer(struct event *e)
 	return !bpf_send_signal(SIGSTOP);
 }
 
+/* Says what failed, if anything, and forgets it. */
+static __always_inline void event_say_lost(struct event *e)
+{
+	if (!e->failed)
+		return;
+	record_begin(e, KT_RECORD_LOST);
+	e->record.lost = e->failed;
+	e->record.bytes = e->failed_at;
+	record_emit(e);
+	e->failed = 0;
+}
+
 /* Ends an event: what could not be read is done again, or said. */
 static __always_inline void event_done(struct event *e)
 {
@@ -153,10 +165,7 @@ static __always_inline void event_done(struct event *e)
 	}
 	if (!e->failed || (e->failed == KT_LOST_HOST_MEMORY && event_defer(e)))
 		return;
-	record_begin(e, KT_RECORD_LOST);
-	e->record.lost = e->failed;
-	e->record.bytes = e->failed_at;
-	record_emit(e);
+	event_say_lost(e);
 }
 
 #endif

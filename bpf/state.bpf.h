@@ -38,10 +38,12 @@ __u64 overflow_cause[KT_KINDS_MAX] = {};
 __u64 shared_mm_lost = 0;
 /* Slots of readers that were ever in use: no scan looks beyond. */
 __u32 slots_used = 0;
+/* Entries of the map unsettled that have labels. */
+__u32 unsettled_count = 0;
 
 #define SCRATCH_SIZE	512
 #define SLOT_STACK	32	/* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
-#define GROWN_MAX	16
+#define GROWN_MAX	1024	/* what one event may make grow */
 #define FOUND_MAX	8	/* sockets that share a port (SO_REUSEPORT) and get one datagram */
 #define PATH_SLACK	256
 
@@ -53,15 +55,54 @@ enum event_mode {
 	TEST,		/* the caller's memory is the guest's */
 };
 
-/* A carrier that took labels in this event: its readers are yet to be told. */
+/* A carrier or process that took labels in this event: whom they reach from it is yet to be told. */
 struct kt_grown {
-	u64 carrier;
+	u64 carrier;		/* of a process: a task of it */
 	u64 file;
+	u64 signal;		/* of a process */
 	u64 labels;
 	u64 cause;
 	struct kt_file_key key;
 	u32 kind;
+	u32 readers;		/* somebody may be reading it */
+	u32 tries;		/* times it stayed unsettled; see mapping.bpf.h */
 	u32 pad;
+};
+
+/* That an object is among what grew: of the event id. Open addressing. */
+struct kt_noted {
+	u64 id;
+	u64 object;
+	u64 labels;
+};
+
+#define NOTED_SLOTS	(2 * GROWN_MAX)
+#define NOTED_PROBES	16
+#define TREE_DEPTH	64	/* of a red-black tree: 2 log2(VMAs) is less */
+#define NODE_WORDS	32	/* a maple node has 256 bytes */
+
+/* A walk over the guest's mappings; see mapping.bpf.h. */
+struct mapping_walk {
+	u32 stage;		/* enum mapping_stage */
+	u32 pass;
+	u32 is_process;
+	u32 quiet;		/* nobody can change what is walked */
+	u32 torn;
+	u32 depth;
+	u32 slot;
+	u32 slots;		/* of the maple node at hand */
+	u32 pivot_at, slot_at;	/* words of it */
+	u64 task, signal, mm;
+	u64 labels, cause;
+	u64 mapping;
+	u64 at;			/* where the walk stands: a VMA, a node or a thread */
+	u64 cursor;		/* the next guest user address to look at */
+	u64 high;		/* the last that the maple node at hand covers */
+	u64 lock;
+	u64 sum, sum_before;	/* of what this pass and the one before met */
+	u64 found;		/* task_struct that maps the file at hand */
+	u64 words[NODE_WORDS];
+	u64 tree[TREE_DEPTH];
 };
 
 /*
@@ -96,9 +137,17 @@ struct event {
 	u64 cause;
 	u64 file;		/* struct file behind a file carrier; 0: none */
 
-	struct kt_grown grown[GROWN_MAX];
+	u64 id;			/* of the event, on this CPU */
+
+	/* What grew is in the map work; [0, told_at) have had their readers told. */
 	u32 grown_count;
-	u32 grown_at;
+	u32 told_at;
+	u32 walk_at;		/* [0, walk_at) have been walked */
+	u32 settling;		/* before the handler: what earlier events left unsettled */
+	u32 failed_before;
+	u32 pad;
+	u64 failed_before_at;
+	struct mapping_walk map;
 
 	/* Walks */
 	u64 walk_dentry;
@@ -155,6 +204,7 @@ MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 <<
 struct kt_reader {
 	u64 task;
 	u64 carrier;
+	u64 maps;		/* struct file that it is mapping shared and writable; 0: none */
 };
 #define READERS_MAX (1 << 16)
 MAP(readers, BPF_MAP_TYPE_ARRAY, u32, struct kt_reader, READERS_MAX, NONE);
@@ -212,6 +262,11 @@ struct fresh {
 	struct kt_early early;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
+
+/* What grew in the event at hand, and what walks of earlier events found in flux. */
+MAP(work, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_grown, GROWN_MAX, NONE);
+MAP(noted_objects, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_noted, NOTED_SLOTS, NONE);
+MAP(unsettled, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_grown, 256, NONE);
 
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, KT_COUNT_MAX, NONE);
 MAP(events, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct event, 1, NONE);

@@ -94,6 +94,8 @@ static int fill_handlers(struct engine *engine)
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 		"handle_scan",
+		"handle_walk",
+		"handle_settle",
 	};
 	int map = bpf_map__fd(engine->skel->maps.handlers);
 

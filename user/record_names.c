@@ -38,6 +38,7 @@ const char *record_flow_name(uint32_t flow)
 		[KT_FLOW_SHARED_MM] = "shared_mm",
 		[KT_FLOW_SPLICE] = "splice",
 		[KT_FLOW_BEFORE_ATTACH] = "before_attach",
+		[KT_FLOW_USERFAULT] = "userfault",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_FLOW_MAX, "a flow has no name");

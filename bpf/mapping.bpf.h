@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Shared memory: System V, POSIX, memfd, anonymous, and mapped files. All of it
+ * is inodes. When a process takes labels, so does every file that it has mapped
+ * shared and may write; when a file takes labels, so does every process that has
+ * it mapped (also privately: a page that was not copied yet shows later data).
+ * Who maps what is not kept here but read from the guest when it counts: a
+ * process's VMAs by its mm, a file's by its i_mmap.
+ *
+ * What a mapping may become by mprotect(2) counts (VM_MAYWRITE, and any mapping
+ * as readable): a hook there would cost every start of a program exits.
+ *
+ * A mapping that is being made has passed its hook but is not linked. The mapper
+ * is published as a reader and, for the other direction, with the file that it
+ * maps (kt_reader.maps). Labels are added before either is looked for, and both
+ * before the walk: by the time the mapper's entry is gone the mapping is linked.
+ *
+ * The guest goes on meanwhile on other vCPUs. A pass counts only when nobody held
+ * the lock for writing at its start and end, and another pass met the same; what
+ * does not settle is walked again before the next event's handler.
+ */
+#ifndef KVMTAINT_MAPPING_BPF_H
+#define KVMTAINT_MAPPING_BPF_H
+
+#include "carrier_file.bpf.h"
+
+/* include/linux/mm.h, the same from 5.10 to 7.x */
+#define VM_SHARED	0x00000008
+#define VM_MAYWRITE	0x00000020
+
+/* kernel/locking/rwsem.c: RWSEM_WRITER_LOCKED */
+#define WRITER_LOCKED	1
+
+/* The maple tree: see user/attach_scan_mm.c. */
+#define MAPLE_SIZE	256
+#define MAPLE_MASK	255ULL
+#define MAPLE_TYPE(p)	((p) >> 3 & 15)
+#define MAPLE_LEAF_64	1
+#define MAPLE_RANGE_64	2
+#define MAPLE_ARANGE_64	3
+#define MAPLE_ROOT	2ULL
+#define MAPLE_POINTER	3ULL
+#define MAPLE_DEPTH	16
+
+#define PASSES_MAX	8
+#define TRIES_MAX	64
+/* Steps of one event, a few guest reads each: about two milliseconds, then the VM is stopped. */
+#define STEPS_LIVE	(1 << 13)
+#define STEPS_STOPPED	(1 << 18)
+
+enum mapping_stage { NEXT_ITEM, THREADS, MM_BEGIN, VMA_LIST, MAPLE_NODE, MAPLE_LEAF, FILE_TREE,
+		     PASS_END, WALK_DONE };
+enum mapping_found { FOUND_NOTHING, FOUND_FILE, FOUND_PROCESS };
+
+/* --- what could not be settled ------------------------------------------- */
+
+/* It is settled for these labels; others may have been put meanwhile. */
+static __always_inline void unsettled_clear(struct kt_grown *item)
+{
+	struct kt_object_key key = { .gva = item->carrier };
+	struct kt_grown *kept = bpf_map_lookup_elem(&unsettled, &key);
+	u64 before;
+
+	if (!kept)
+		return;
+	before = __sync_fetch_and_and(&kept->labels, ~item->labels);
+	if ((before & item->labels) && !(before & ~item->labels))
+		__sync_fetch_and_add(&unsettled_count, -1);
+}
+
+/* An item that no pass could be trusted with is kept for the next event. */
+static __always_inline void unsettled_put(struct event *e, struct kt_grown *item)
+{
+	struct kt_object_key key = { .gva = item->carrier };
+	struct kt_grown *kept;
+
+	if (++item->tries > TRIES_MAX) {
+		unsettled_clear(item);
+		event_fail(e, KT_LOST_WALK_BOUND, item->carrier);
+		return;
+	}
+	for (int attempt = 0; attempt < 3; attempt++) {
+		kept = bpf_map_lookup_elem(&unsettled, &key);
+		if (!kept) {
+			u64 labels = item->labels;
+
+			item->labels = 0;
+			bpf_map_update_elem(&unsettled, &key, item, BPF_NOEXIST);
+			item->labels = labels;
+			kept = bpf_map_lookup_elem(&unsettled, &key);
+			if (!kept)
+				continue;
+		}
+		kept->tries = item->tries;
+		if (!__sync_fetch_and_or(&kept->labels, item->labels))
+			__sync_fetch_and_add(&unsettled_count, 1);
+		if (bpf_map_lookup_elem(&unsettled, &key) == kept)
+			return;
+	}
+	event_fail(e, KT_LOST_WALK_BOUND, item->carrier);
+}
+
+static long settle_step(void *map, struct kt_object_key *key, struct kt_grown *kept,
+			struct event **at_hand)
+{
+	struct event *e = *at_hand;
+	struct kt_grown *grown;
+
+	if (!kept->labels) {
+		bpf_map_delete_elem(&unsettled, key);
+		return 0;
+	}
+	grown = work_new(e, key->gva);
+	if (!grown)
+		return 1;
+	*grown = *kept;
+	grown->readers = 0;
+	return 0;
+}
+
+/* --- passes -------------------------------------------------------------- */
+
+static __always_inline struct kt_grown *mapping_item(struct event *e)
+{
+	u32 at = e->walk_at;
+
+	return at < e->grown_count ? bpf_map_lookup_elem(&work, &at) : NULL;
+}
+
+static __always_inline void mapping_lock(struct event *e, u64 lock, s32 count)
+{
+	/* PREEMPT_RT has no such word: there the passes alone tell. */
+	e->map.lock = count == KT_ABSENT ? 0 : lock + (u32)count;
+	if (e->map.lock && (g64(e, e->map.lock) & WRITER_LOCKED))
+		e->map.torn = 1;
+}
+
+/* A pass over the item at hand begins. */
+static __always_inline void pass_begin(struct event *e)
+{
+	struct mapping_walk *m = &e->map;
+	u64 root;
+
+	m->pass++;
+	m->sum_before = m->sum;
+	m->sum = 0;
+	m->torn = 0;
+	m->lock = 0;
+	m->depth = 0;
+	if (m->is_process) {
+		m->at = g64(e, m->signal + guest.signal_thread_head);
+		m->stage = THREADS;
+		return;
+	}
+	mapping_lock(e, m->mapping, guest.mapping_rwsem);
+	root = g64(e, m->mapping + guest.mapping_i_mmap);
+	if (root) {
+		m->tree[0] = root;
+		m->depth = 1;
+	}
+	m->stage = FILE_TREE;
+}
+
+/* What was left unsettled is no member any more: it is gone. */
+static __always_inline bool mapping_is_over(struct kt_grown *item)
+{
+	struct kt_object_key key = { .gva = item->signal };
+	struct kt_file_key file = item->key;
+
+	if (item->kind == KT_KIND_PROCESS)
+		return !bpf_map_lookup_elem(&processes, &key);
+	return !bpf_map_lookup_elem(&files, &file);
+}
+
+/* Takes the next item that can have mappings. */
+__noinline int mapping_next(struct event *e)
+{
+	struct mapping_walk *m;
+	struct kt_grown *item;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	item = mapping_item(e);
+	if (!item) {
+		m->stage = WALK_DONE;
+		return 0;
+	}
+	if (e->settling && mapping_is_over(item)) {
+		unsettled_clear(item);
+		e->walk_at++;
+		return 0;
+	}
+	m->labels = item->labels;
+	m->cause = item->cause;
+	m->pass = 0;
+	m->sum = 0;
+	m->quiet = 0;
+	m->is_process = item->kind == KT_KIND_PROCESS;
+	if (m->is_process) {
+		m->task = item->carrier;
+		m->signal = item->signal;
+		m->mm = g64(e, m->task + guest.task_mm);
+		/* The one thread of a process stands at the trap: nothing of it moves. */
+		m->quiet = e->hook < KT_HOOK_MAX && m->task == e->task && m->mm &&
+			   g32(e, m->mm + guest.mm_users) == 1;
+	} else if (item->kind == KT_KIND_FILE) {
+		work_at_hand(e, item);
+		m->mapping = g64(e, item->carrier + guest.inode_mapping);
+	} else {
+		e->walk_at++;
+		return 0;
+	}
+	if (guest.mm_owner == KT_ABSENT) {
+		event_fail(e, KT_LOST_WALK_BOUND, item->carrier);
+		m->stage = WALK_DONE;
+		return 0;
+	}
+	pass_begin(e);
+	return 0;
+}
+
+/* What failed for good is said at the end, and does not end the walk. */
+static __always_inline void mapping_keep_failure(struct event *e)
+{
+	if (!e->failed_before) {
+		e->failed_before = e->failed;
+		e->failed_before_at = e->failed_at;
+	}
+	e->failed = 0;
+}
+
+/* Judges a pass: another one, or the item is done. */
+__noinline int pass_end(struct event *e)
+{
+	struct mapping_walk *m;
+	struct kt_grown *item;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	item = mapping_item(e);
+	if (m->lock && (g64(e, m->lock) & WRITER_LOCKED))
+		m->torn = 1;
+	if (comes_again(e) || !item)
+		return 0;
+	/* A pointer into nowhere: what was read was on its way out. */
+	if (e->failed == KT_LOST_GUEST_MEMORY)
+		m->torn = 1;
+	else if (e->failed)
+		mapping_keep_failure(e);
+	e->failed = 0;
+	if (!m->torn && (m->quiet || (m->pass > 1 && m->sum == m->sum_before))) {
+		if (e->settling)
+			unsettled_clear(item);
+	} else if (m->pass < PASSES_MAX) {
+		pass_begin(e);
+		return 0;
+	} else {
+		unsettled_put(e, item);
+	}
+	e->walk_at++;
+	m->stage = NEXT_ITEM;
+	return 0;
+}
+
+/* --- a process ----------------------------------------------------------- */
+
+/* The regular file that a VMA or a mapping in the making is of becomes the carrier at hand. */
+static __always_inline u32 mapping_is_of(struct event *e, u64 file)
+{
+	u64 inode = g64(e, file + guest.file_inode);
+
+	if ((g16(e, inode + guest.inode_mode) & S_IFMT) != S_IFREG || !carrier_is_inode(e, inode))
+		return FOUND_NOTHING;
+	e->file = file;
+	return FOUND_FILE;
+}
+
+static __always_inline u32 vma_of_process(struct event *e, u64 vma)
+{
+	u64 flags = g64(e, vma + guest.vma_flags), file;
+
+	e->map.sum += vma;
+	if (!(flags & VM_SHARED) || !(flags & VM_MAYWRITE))
+		return FOUND_NOTHING;
+	file = g64(e, vma + guest.vma_file);
+	return file ? mapping_is_of(e, file) : FOUND_NOTHING;
+}
+
+/* One thread of the process: what is it about to map? */
+__noinline int mapping_thread(struct event *e)
+{
+	struct kt_reader *reader;
+	struct mapping_walk *m;
+	u64 task, file = 0;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	if (m->at == m->signal + guest.signal_thread_head) {
+		m->stage = MM_BEGIN;
+		return FOUND_NOTHING;
+	}
+	task = m->at - guest.task_thread_node;
+	if (g64(e, task + guest.task_signal) != m->signal) {
+		m->torn = 1;
+		m->stage = MM_BEGIN;
+		return FOUND_NOTHING;
+	}
+	m->at = g64(e, m->at);
+	m->sum += task;
+	/* The leader may have left its memory behind. */
+	if (!m->mm)
+		m->mm = g64(e, task + guest.task_mm);
+	reader = reader_of(task);
+	if (reader)
+		file = reader->maps;
+	if (!file || !thread_may_read(e, task))
+		return FOUND_NOTHING;
+	return mapping_is_of(e, file);
+}
+
+/* Where the VMAs begin: a list up to 6.0, a maple tree from 6.1 on. */
+static __always_inline void mapping_mm(struct event *e)
+{
+	struct mapping_walk *m = &e->map;
+
+	m->cursor = 0;
+	m->high = ~0ULL;
+	if (!m->mm) {
+		m->stage = PASS_END;
+		return;
+	}
+	mapping_lock(e, m->mm, guest.mm_lock);
+	if (guest.mm_mt == KT_ABSENT) {
+		m->at = g64(e, m->mm + guest.mm_mmap);
+		m->stage = VMA_LIST;
+		return;
+	}
+	m->at = g64(e, m->mm + guest.mm_mt + guest.maple_root);
+	m->stage = (m->at & MAPLE_POINTER) == MAPLE_ROOT ? MAPLE_NODE : PASS_END;
+}
+
+/* The list is sorted by address: one that is not, or has a cycle, is torn. */
+__noinline int mapping_list(struct event *e)
+{
+	struct mapping_walk *m;
+	u64 vma, start;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	vma = m->at;
+	if (!vma) {
+		m->stage = PASS_END;
+		return FOUND_NOTHING;
+	}
+	start = g64(e, vma + guest.vma_start);
+	if (start < m->cursor || e->failed) {
+		m->torn = 1;
+		m->stage = PASS_END;
+		return FOUND_NOTHING;
+	}
+	m->cursor = start + 1;
+	m->at = g64(e, vma + guest.vma_next);
+	return vma_of_process(e, vma);
+}
+
+/* The last address that a slot of the maple node at hand covers. */
+static __always_inline u64 maple_last(struct mapping_walk *m, u32 slot)
+{
+	u64 last;
+
+	if (slot + 1 >= m->slots)
+		return m->high;
+	last = m->words[bounded(m->pivot_at + slot, NODE_WORDS - 1)];
+	/* As mas_logical_pivot(): 0 behind the first is a pivot that was never set. */
+	return last || !slot ? last : m->high;
+}
+
+/* Brings the node at m->at in; false: it is none, or a dead one (points to itself). */
+static __always_inline bool maple_load(struct event *e)
+{
+	struct mapping_walk *m = &e->map;
+	u64 node = m->at & ~MAPLE_MASK;
+	u32 type = MAPLE_TYPE(m->at);
+
+	if (type == MAPLE_ARANGE_64) {
+		m->pivot_at = (u32)guest.maple_arange_pivot / 8;
+		m->slot_at = (u32)guest.maple_arange_slot / 8;
+	} else if (type == MAPLE_LEAF_64 || type == MAPLE_RANGE_64) {
+		m->pivot_at = (u32)guest.maple_range_pivot / 8;
+		m->slot_at = (u32)guest.maple_range_slot / 8;
+	} else {
+		return false;
+	}
+	m->slots = m->slot_at - m->pivot_at + 1;
+	if (++m->depth > MAPLE_DEPTH || guest_copy(e, node, MAPLE_SIZE) != MAPLE_SIZE)
+		return false;
+	bpf_probe_read_kernel(m->words, MAPLE_SIZE, e->scratch);
+	return (m->words[bounded((u32)guest.maple_parent / 8, NODE_WORDS - 1)] & ~MAPLE_MASK) != node;
+}
+
+/*
+ * One step down to the leaf that covers the cursor. The cursor only grows and
+ * each way down is short: no cycle of a hostile tree can hold the walk.
+ */
+__noinline int mapping_node(struct event *e)
+{
+	struct mapping_walk *m;
+	u64 last = 0;
+	u32 slot;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	if (!maple_load(e))
+		goto torn;
+	for (slot = 0; slot < 16; slot++) {
+		last = maple_last(m, slot);
+		if (m->cursor <= last || slot + 1 >= m->slots)
+			break;
+	}
+	if (last < m->cursor || last > m->high)
+		goto torn;
+	if (MAPLE_TYPE(m->at) == MAPLE_LEAF_64) {
+		m->slot = slot;
+		m->stage = MAPLE_LEAF;
+		return 0;
+	}
+	m->high = last;
+	m->at = m->words[bounded(m->slot_at + slot, NODE_WORDS - 1)];
+	return 0;
+torn:
+	m->torn = 1;
+	m->stage = PASS_END;
+	return 0;
+}
+
+/* One slot of a leaf. */
+__noinline int mapping_leaf(struct event *e)
+{
+	struct mapping_walk *m;
+	u64 entry, last;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	last = maple_last(m, m->slot);
+	if (last < m->cursor || last > m->high) {
+		m->torn = 1;
+		m->stage = PASS_END;
+		return FOUND_NOTHING;
+	}
+	entry = m->words[bounded(m->slot_at + m->slot, NODE_WORDS - 1)];
+	m->slot++;
+	m->cursor = last + 1;
+	if (last == ~0ULL) {
+		m->stage = PASS_END;
+	} else if (last == m->high) {
+		m->at = g64(e, m->mm + guest.mm_mt + guest.maple_root);
+		m->high = ~0ULL;
+		m->depth = 0;
+		m->stage = MAPLE_NODE;
+	}
+	/* XA_ZERO_ENTRY marks where a failed fork stopped copying. */
+	if (!entry || entry & MAPLE_POINTER)
+		return FOUND_NOTHING;
+	return vma_of_process(e, entry);
+}
+
+/* --- a file -------------------------------------------------------------- */
+
+/* One node of i_mmap: whose is the VMA? mm->owner goes to m->found. */
+__noinline int mapping_tree(struct event *e)
+{
+	struct mapping_walk *m;
+	u64 node, vma, child, mm;
+
+	if (!e)
+		return 0;
+	m = &e->map;
+	if (!m->depth || e->failed) {
+		m->stage = PASS_END;
+		return FOUND_NOTHING;
+	}
+	m->depth--;
+	node = m->tree[bounded(m->depth, TREE_DEPTH - 1)];
+	for (u32 side = 0; side < 2; side++) {
+		child = g64(e, node + (side ? guest.rb_left : guest.rb_right));
+		if (!child)
+			continue;
+		if (m->depth >= TREE_DEPTH) {
+			m->torn = 1;
+			m->stage = PASS_END;
+			return FOUND_NOTHING;
+		}
+		m->tree[bounded(m->depth, TREE_DEPTH - 1)] = child;
+		m->depth++;
+	}
+	vma = node - guest.vma_rb;
+	m->sum += vma;
+	mm = g64(e, vma + guest.vma_mm);
+	m->found = g64(e, mm + guest.mm_owner);
+	return m->found && !e->failed ? FOUND_PROCESS : FOUND_NOTHING;
+}
+
+/* --- all of it ----------------------------------------------------------- */
+
+static __always_inline u32 mapping_move(struct event *e)
+{
+	switch (e->map.stage) {
+	case NEXT_ITEM:
+		mapping_next(e);
+		break;
+	case THREADS:
+		return mapping_thread(e);
+	case MM_BEGIN:
+		mapping_mm(e);
+		break;
+	case VMA_LIST:
+		return mapping_list(e);
+	case MAPLE_NODE:
+		mapping_node(e);
+		break;
+	case MAPLE_LEAF:
+		return mapping_leaf(e);
+	case FILE_TREE:
+		return mapping_tree(e);
+	case PASS_END:
+		pass_end(e);
+		break;
+	}
+	return FOUND_NOTHING;
+}
+
+static long mapping_step(u32 step, struct event **at_hand)
+{
+	struct event *e = *at_hand;
+	u32 found = mapping_move(e);
+
+	if (comes_again(e) || e->map.stage == WALK_DONE)
+		return 1;
+	/* What is on its way out is not followed, but walked again. */
+	if (e->failed == KT_LOST_GUEST_MEMORY) {
+		e->map.stage = PASS_END;
+		return 0;
+	}
+	e->cause = e->map.cause;
+	if (found == FOUND_FILE)
+		carrier_join(e, e->map.labels, BY_MAPPER);
+	else if (found == FOUND_PROCESS)
+		process_join(e, e->map.found, e->map.labels, 1);
+	return 0;
+}
+
+/*
+ * Walks the mappings of all that grew. One that takes too long with a vCPU
+ * waiting is done again with the VM stopped.
+ */
+static __always_inline void mappings_walk(struct event *e)
+{
+	u32 steps = e->mode == LIVE ? STEPS_LIVE : STEPS_STOPPED;
+
+	if (e->failed && !comes_again(e))
+		mapping_keep_failure(e);
+	e->flow = KT_FLOW_MMAP;
+	e->map.stage = NEXT_ITEM;
+	walk(e, steps, mapping_step);
+	if (e->map.stage == WALK_DONE || comes_again(e))
+		return;
+	if (e->mode == LIVE)
+		event_fail(e, KT_LOST_HOST_MEMORY, e->slot.hva);
+	else
+		event_fail(e, KT_LOST_WALK_BOUND, e->walk_at);
+	e->walk_at = e->grown_count;
+}
+
+/*
+ * userfaultfd copies into the memory of another process: mcopy_atomic(dst_mm,
+ * dst_start, src_start, len, mmap_changing, mode), mfill_atomic_copy() with the
+ * same arguments from 6.4 on, and (ctx, dst_start, src_start, len, flags) from
+ * 6.9 on (commit 867a43a34ff8). Only the older two have a pointer as the fifth.
+ */
+static __always_inline void on_uffd_copy(struct event *e)
+{
+	u64 mm = e->args[0], labels;
+
+	if ((s64)e->args[4] >= 0)
+		mm = g64(e, mm + guest.uffd_mm);
+	if (mm == actor_mm(e) || guest.mm_owner == KT_ABSENT)
+		return;
+	labels = actor_labels(e);
+	e->flow = KT_FLOW_USERFAULT;
+	process_join(e, g64(e, mm + guest.mm_owner), labels, 0);
+}
+
+#endif
