@@ -148,11 +148,9 @@ static __always_inline u64 socket_ino(struct event *e, u64 sk)
 enum bringer {
 	BY_POLICY,
 	BY_ACTOR,
-	BY_SENDER,	/* e->sender, earlier */
 	BY_MAPPER,	/* the process that is walked has it mapped */
 };
 
-__noinline int early_arrives(struct event *e);
 __noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *local,
 				struct kt_endpoint *remote);
 
@@ -422,8 +420,6 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 	describe_carrier(e, &e->record.target);
 	if (from == BY_ACTOR)
 		e->record.source = e->record.actor;
-	else if (from == BY_SENDER)
-		e->record.source = e->sender;
 	else if (from == BY_MAPPER)
 		describe_process(e, &e->record.source, e->map.task);
 	if (comes_again(e))
@@ -473,8 +469,6 @@ static __always_inline void read_from(struct event *e, u32 flow)
 {
 	u64 labels;
 
-	if (early_count && e->carrier_kind == KT_KIND_SOCKET)
-		early_arrives(e);
 	e->flow = flow;
 	if (!pending_publish(e))
 		reader_overflowed(e);

@@ -13,7 +13,6 @@
 #include "carrier_pipe.bpf.h"
 #include "carrier_unix.bpf.h"
 #include "carrier_inet.bpf.h"
-#include "carrier_fastopen.bpf.h"
 #include "process.bpf.h"
 #include "mapping.bpf.h"
 

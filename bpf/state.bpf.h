@@ -26,8 +26,6 @@ __u64 judge_again_until = 0;
 __u64 stops_sent = 0;
 /* Address spaces that more than one process uses (vfork, CLONE_VM). */
 __u32 shared_mm_count = 0;
-/* Connections in early_data. */
-__u32 early_count = 0;
 /*
  * By enum kt_kind: labels of objects that their set could not take, and the
  * record that says so. Whatever is in no set counts as having them.
@@ -169,7 +167,6 @@ struct event {
 	u32 slot_offset;	/* of the rb_node in use, in struct kvm_memory_slot */
 
 	u64 carrier_ino;	/* of a pipe */
-	struct kt_object sender;/* of labels that came before their carrier was there */
 	u8 scratch[SCRATCH_SIZE];
 	char path[KT_PATH_MAX + PATH_SLACK];
 	struct kt_record record;
@@ -237,19 +234,6 @@ struct kt_route {
 };
 MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 14, NONE);
 
-/* Sent by TCP fast open to a receiver that does not exist yet; see carrier_fastopen.bpf.h. */
-struct kt_tuple {
-	u64 net;
-	u64 from[2], to[2];
-	u64 ports;
-};
-struct kt_early {
-	u64 labels;
-	u64 cause;
-	struct kt_object sender;
-};
-MAP(early_data, BPF_MAP_TYPE_HASH, struct kt_tuple, struct kt_early, 1 << 12, GROWS);
-
 MAP(sites, BPF_MAP_TYPE_HASH, u64, struct kt_site, KT_SITES_MAX, NONE);
 MAP(memory, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_memory, 1, NONE);
 MAP(vcpu_percpu, BPF_MAP_TYPE_ARRAY, u32, u64, KT_VCPUS_MAX, NONE);
@@ -259,7 +243,6 @@ struct fresh {
 	struct kt_process process;
 	struct kt_socket socket;
 	struct kt_pipe pipe;
-	struct kt_early early;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 
