@@ -298,13 +298,20 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 	return NULL;
 }
 
+/* Who brings labels to a carrier. */
+enum bringer {
+	FROM_POLICY,
+	FROM_ACTOR,		/* the acting process */
+	FROM_GIVEN,		/* e->given */
+};
+
 /*
- * The carrier at hand takes labels; e->cause explains them. from_actor: the
- * acting process brings them, else the policy does. Readers that passed their
+ * The carrier at hand takes labels from whom enum bringer says; e->cause explains
+ * them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
  * no reason to go on before the vCPU that brought them has told the readers.
  */
-__noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
+__noinline int carrier_join(struct event *e, u64 labels, u32 from)
 {
 	struct kt_managed *managed;
 	u64 grown = 0, cause;
@@ -318,8 +325,10 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from_actor)
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);
-	if (from_actor)
+	if (from == FROM_ACTOR)
 		e->record.source = e->record.actor;
+	else if (from == FROM_GIVEN)
+		e->record.source = e->given;
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
@@ -361,7 +370,7 @@ static __always_inline void write_to(struct event *e, u32 flow)
 
 	e->flow = flow;
 	if (labels)
-		carrier_join(e, labels, 1);
+		carrier_join(e, labels, FROM_ACTOR);
 }
 
 #endif
