@@ -111,7 +111,7 @@ static long unsettled_step(void *map, struct kt_object_key *key, struct kt_unset
 {
 	struct event *e = *at_hand;
 
-	if (tcp_score(e, key->gva) < 2)
+	if (!tcp_score(e, key->gva))
 		return 0;
 	e->unsettled = key->gva;
 	return 1;
@@ -141,8 +141,7 @@ __noinline int unsettled_read(struct event *e, u64 sk)
 		return 0;
 	tcp_seek(e, sk);
 	e->unsettled = 0;
-	e->from.port = 1;	/* no connection to itself */
-	e->to.port = 2;
+	socket_endpoints(e, sk, &e->from, &e->to);
 	bpf_for_each_map_elem(&unsettled, unsettled_step, &e, 0);
 	if (e->unsettled)
 		unsettled_join(e, e->unsettled, sk);
@@ -193,6 +192,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 {
 	struct kt_object_key key = { .gva = sk };
 	struct kt_route *route, fresh = {};
+	bool early;
 	u8 state;
 
 	if (!e)
@@ -211,7 +211,10 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 			return 0;
 		}
 	}
-	if (tcp_receiver(e, sk)) {
+	state = g8(e, sk + guest.skc_state);
+	/* Before it knows of another end, its numbers mean nothing. */
+	early = state == TCP_CLOSE || state == TCP_SYN_SENT;
+	if (!early && tcp_receiver(e, sk)) {
 		fresh.peer = e->found[0];
 		receivers_join(e);
 		route_learn(e, sk, &fresh);
@@ -221,9 +224,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 	if (e->failed)
 		return 0;
 	fresh.leak_kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
-	state = g8(e, sk + guest.skc_state);
-	if (e->request_seen || state == TCP_CLOSE || state == TCP_SYN_SENT ||
-	    state == TCP_SYN_RECV) {
+	if (early || e->request_seen || state == TCP_SYN_RECV) {
 		unsettled_add(e, sk);
 	} else {
 		unsettled_drop(sk);
