@@ -300,9 +300,9 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 
 /* Who brings labels to a carrier. */
 enum bringer {
-	FROM_POLICY,
-	FROM_ACTOR,		/* the acting process */
-	FROM_GIVEN,		/* e->given */
+	BY_POLICY,
+	BY_ACTOR,		/* the acting process */
+	BY_GIVEN,		/* e->given */
 };
 
 /*
@@ -325,9 +325,9 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);
-	if (from == FROM_ACTOR)
+	if (from == BY_ACTOR)
 		e->record.source = e->record.actor;
-	else if (from == FROM_GIVEN)
+	else if (from == BY_GIVEN)
 		e->record.source = e->given;
 	if (comes_again(e))
 		return 0;
@@ -370,7 +370,7 @@ static __always_inline void write_to(struct event *e, u32 flow)
 
 	e->flow = flow;
 	if (labels)
-		carrier_join(e, labels, FROM_ACTOR);
+		carrier_join(e, labels, BY_ACTOR);
 }
 
 #endif

@@ -145,7 +145,7 @@ static __always_inline void file_first_touch(struct event *e)
 	e->cause = 0;
 	e->flow = KT_FLOW_POLICY;
 	if (labels)
-		carrier_join(e, labels, FROM_POLICY);
+		carrier_join(e, labels, BY_POLICY);
 	managed = bpf_map_lookup_elem(&files, &key);
 	if (managed && !e->failed)
 		managed->judged_epoch = policy_epoch;
@@ -185,8 +185,8 @@ static __always_inline void file_is_read(struct event *e, u64 file)
 {
 	u32 kind = carrier_is_file(e, file);
 
-	if (kind == S_IFSOCK && unsettled_count) {
-		unsettled_read(e, e->carrier);
+	if (kind == S_IFSOCK && early_count) {
+		early_read(e, e->carrier);
 		carrier_is_file(e, file);
 	}
 	if (kind)

@@ -75,53 +75,53 @@ static __always_inline void receivers_join(struct event *e)
  * sending socket is freed, whichever comes first. (Nobody can have waited in a read
  * of a socket that did not exist.)
  */
-__noinline int unsettled_add(struct event *e, u64 sk)
+__noinline int early_add(struct event *e, u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
-	struct kt_unsettled *old;
+	struct kt_early *old;
 	struct fresh *fresh = fresh_entry();
 
 	if (!e || !fresh || comes_again(e))
 		return 0;
-	fresh->unsettled.labels = actor_labels(e);
-	fresh->unsettled.cause = e->cause;
-	describe_process(e, &fresh->unsettled.sender, actor_task(e));
-	old = bpf_map_lookup_elem(&unsettled, &key);
+	fresh->early.labels = actor_labels(e);
+	fresh->early.cause = e->cause;
+	describe_process(e, &fresh->early.sender, actor_task(e));
+	old = bpf_map_lookup_elem(&early, &key);
 	if (old) {
-		__sync_fetch_and_or(&old->labels, fresh->unsettled.labels);
+		__sync_fetch_and_or(&old->labels, fresh->early.labels);
 		return 0;
 	}
-	if (bpf_map_update_elem(&unsettled, &key, &fresh->unsettled, BPF_NOEXIST))
+	if (bpf_map_update_elem(&early, &key, &fresh->early, BPF_NOEXIST))
 		event_fail(e, KT_LOST_SET_FULL, KT_KIND_SOCKET);
 	else
-		__sync_fetch_and_add(&unsettled_count, 1);
+		__sync_fetch_and_add(&early_count, 1);
 	return 0;
 }
 
-static __always_inline void unsettled_drop(u64 sk)
+static __always_inline void early_drop(u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
 
-	if (unsettled_count && !bpf_map_delete_elem(&unsettled, &key))
-		__sync_fetch_and_add(&unsettled_count, -1);
+	if (early_count && !bpf_map_delete_elem(&early, &key))
+		__sync_fetch_and_add(&early_count, -1);
 }
 
-static long unsettled_step(void *map, struct kt_object_key *key, struct kt_unsettled *waits,
+static long early_step(void *map, struct kt_object_key *key, struct kt_early *waits,
 			   struct event **at_hand)
 {
 	struct event *e = *at_hand;
 
 	if (!tcp_score(e, key->gva))
 		return 0;
-	e->unsettled = key->gva;
+	e->early = key->gva;
 	return 1;
 }
 
-/* Labels of an unsettled connection join the socket at the other end. */
-static __always_inline void unsettled_join(struct event *e, u64 sk, u64 receiver)
+/* Labels of an early connection join the socket at the other end. */
+static __always_inline void early_join(struct event *e, u64 sk, u64 receiver)
 {
 	struct kt_object_key key = { .gva = sk };
-	struct kt_unsettled *waits = bpf_map_lookup_elem(&unsettled, &key);
+	struct kt_early *waits = bpf_map_lookup_elem(&early, &key);
 
 	if (!waits)
 		return;
@@ -129,37 +129,37 @@ static __always_inline void unsettled_join(struct event *e, u64 sk, u64 receiver
 	e->cause = waits->cause;
 	e->flow = KT_FLOW_SEND;
 	carrier_is_socket(e, receiver);
-	carrier_join(e, waits->labels, FROM_GIVEN);
+	carrier_join(e, waits->labels, BY_GIVEN);
 	if (!e->failed)
-		unsettled_drop(sk);
+		early_drop(sk);
 }
 
 /* The socket sk is about to be read from. */
-__noinline int unsettled_read(struct event *e, u64 sk)
+__noinline int early_read(struct event *e, u64 sk)
 {
-	if (!e || !unsettled_count || g16(e, sk + guest.sk_protocol) != IPPROTO_TCP)
+	if (!e || !early_count || g16(e, sk + guest.sk_protocol) != IPPROTO_TCP)
 		return 0;
 	tcp_seek(e, sk);
-	e->unsettled = 0;
+	e->early = 0;
 	socket_endpoints(e, sk, &e->from, &e->to);
-	bpf_for_each_map_elem(&unsettled, unsettled_step, &e, 0);
-	if (e->unsettled)
-		unsettled_join(e, e->unsettled, sk);
+	bpf_for_each_map_elem(&early, early_step, &e, 0);
+	if (e->early)
+		early_join(e, e->early, sk);
 	return 0;
 }
 
 /* The socket sk is freed: the last moment at which its numbers are known. */
-__noinline int unsettled_freed(struct event *e, u64 sk)
+__noinline int early_freed(struct event *e, u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
 
-	if (!e || !bpf_map_lookup_elem(&unsettled, &key))
+	if (!e || !bpf_map_lookup_elem(&early, &key))
 		return 0;
 	socket_endpoints(e, sk, &e->from, &e->to);
 	if (tcp_receiver(e, sk))
-		unsettled_join(e, sk, e->found[0]);
+		early_join(e, sk, e->found[0]);
 	if (!comes_again(e))
-		unsettled_drop(sk);
+		early_drop(sk);
 	return 0;
 }
 
@@ -218,16 +218,16 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 		fresh.peer = e->found[0];
 		receivers_join(e);
 		route_learn(e, sk, &fresh);
-		unsettled_drop(sk);
+		early_drop(sk);
 		return 0;
 	}
 	if (e->failed)
 		return 0;
 	fresh.leak_kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
 	if (early || e->request_seen || state == TCP_SYN_RECV) {
-		unsettled_add(e, sk);
+		early_add(e, sk);
 	} else {
-		unsettled_drop(sk);
+		early_drop(sk);
 		route_learn(e, sk, &fresh);
 	}
 	return leak(e, sk, fresh.leak_kind, size);

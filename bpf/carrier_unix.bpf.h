@@ -82,8 +82,8 @@ static __always_inline void on_socket_recvmsg(struct event *e)
 {
 	u64 sk = g64(e, e->args[0] + guest.socket_sk);
 
-	if (unsettled_count)
-		unsettled_read(e, sk);
+	if (early_count)
+		early_read(e, sk);
 	carrier_is_socket(e, sk);
 	read_from(e, KT_FLOW_RECEIVE);
 }
@@ -116,8 +116,8 @@ static __always_inline void on_sk_free(struct event *e)
 	struct kt_object_key key = { .gva = e->args[0] };
 	struct kt_socket *socket = bpf_map_lookup_elem(&sockets, &key);
 
-	if (unsettled_count)
-		unsettled_freed(e, key.gva);
+	if (early_count)
+		early_freed(e, key.gva);
 	bpf_map_delete_elem(&routes, &key);
 	if (!socket)
 		return;

@@ -28,7 +28,7 @@ __u32 shared_mm_count = 0;
 /* Slots of readers that were ever in use: no scan looks beyond. */
 __u32 slots_used = 0;
 /* TCP connections that carry a label to a receiver not yet found; see carrier_inet.bpf.h. */
-__u32 unsettled_count = 0;
+__u32 early_count = 0;
 /* enum udp_hash: is the guest's UDP table hashed as we think? See sock_tables.bpf.h. */
 __u32 udp_hash = 0;
 
@@ -120,7 +120,7 @@ struct event {
 	u64 wanted;		/* netlink port or group */
 	u64 node_offset;	/* of the list node, in the socks of the table */
 	u64 bucket, found_bucket;	/* guest address of the hash bucket at hand, and of the find */
-	u64 unsettled;		/* sock of the connection that was waiting for a receiver */
+	u64 early;		/* sock of the connection that was waiting for a receiver */
 	u32 request_seen;	/* the other end is there, but no full socket yet */
 	u32 found_group;	/* e->to is a broadcast address */
 	u32 known_here;		/* another namespace has the address e->to */
@@ -199,12 +199,12 @@ struct kt_route {
 MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 14, NONE);
 
 /* Labels on their way to a receiver that was not there yet, by sending sock. */
-struct kt_unsettled {
+struct kt_early {
 	u64 labels;
 	u64 cause;
 	struct kt_object sender;
 };
-MAP(unsettled, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_unsettled, 1 << 14, GROWS);
+MAP(early, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_early, 1 << 14, GROWS);
 
 /* Destinations that no namespace of the guest has -> until when that is taken for true. */
 struct kt_elsewhere_key {
@@ -222,7 +222,7 @@ struct fresh {
 	struct kt_process process;
 	struct kt_socket socket;
 	struct kt_pipe pipe;
-	struct kt_unsettled unsettled;
+	struct kt_early early;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 
