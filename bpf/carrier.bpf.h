@@ -148,6 +148,7 @@ static __always_inline u64 socket_ino(struct event *e, u64 sk)
 enum bringer {
 	BY_POLICY,
 	BY_ACTOR,
+	BY_GIVEN,	/* e->given */
 	BY_MAPPER,	/* the process that is walked has it mapped */
 };
 
@@ -422,6 +423,8 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 		e->record.source = e->record.actor;
 	else if (from == BY_MAPPER)
 		describe_process(e, &e->record.source, e->map.task);
+	else if (from == BY_GIVEN)
+		e->record.source = e->given;
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);

@@ -9,7 +9,7 @@
 #ifndef KVMTAINT_CARRIER_FILE_BPF_H
 #define KVMTAINT_CARRIER_FILE_BPF_H
 
-#include "carrier.bpf.h"
+#include "carrier_inet.bpf.h"
 
 /* include/uapi/linux/stat.h, include/linux/fs.h */
 #define S_IFMT		0170000
@@ -192,7 +192,13 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 /* Handlers of hooks that see an open file, and flows between two of them. */
 static __always_inline void file_is_read(struct event *e, u64 file)
 {
-	if (carrier_is_file(e, file))
+	u32 kind = carrier_is_file(e, file);
+
+	if (kind == S_IFSOCK && early_count) {
+		early_read(e, e->carrier);
+		carrier_is_file(e, file);
+	}
+	if (kind)
 		read_from(e, e->carrier_kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ);
 	else if (!e->failed)
 		pending_done(e);

@@ -1,349 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * INET and INET6. A send is local when the receiving socket is found in this
- * guest: then that socket becomes managed. What is addressed to this guest but
- * received by nobody is a leak of kind "unresolved" (DNAT may carry it out), and
- * everything else has left the machine.
- *
- * The receiver is looked for in the guest's own hash tables, scanned whole, a
- * page at a time: once per connection, when it first carries a label. Their
- * hash functions and secrets differ by release, their layout does not.
+ * guest, in whatever network namespace: then that socket becomes managed. What is
+ * addressed to this guest but received by nobody is a leak of kind "unresolved",
+ * and everything else has left the machine.
  */
 #ifndef KVMTAINT_CARRIER_INET_BPF_H
 #define KVMTAINT_CARRIER_INET_BPF_H
 
-#include "carrier.bpf.h"
+#include "sock_tables.bpf.h"
 
-#define AF_INET		2
-#define AF_INET6	10
 #define IPPROTO_TCP	6
 #define IPPROTO_UDP	17
-#define IPPROTO_UDPLITE	136
-#define TCP_TIME_WAIT	6	/* include/net/tcp_states.h */
-#define TCP_NEW_SYN_RECV 12
+#define AF_PACKET	17
+#define DEVICE_NAME	16	/* IFNAMSIZ */
 
-#define CHAIN_MAX	128	/* sockets in one hash bucket */
-#define DEVICES_MAX	256
-#define ADDRESSES_MAX	64	/* of one device */
-#define BUCKETS_MAX	(1U << 20)
+/* For how long an address that no namespace has is taken to lie elsewhere. */
+#define ELSEWHERE_NS	1000000000ULL
 
-/* --- endpoints ----------------------------------------------------------- */
+/* --- leaks ----------------------------------------------------------------- */
 
-static __always_inline u64 low(const struct kt_endpoint *ep)
-{
-	return *(const u64 *)ep->address;
-}
-
-static __always_inline u64 high(const struct kt_endpoint *ep)
-{
-	return *(const u64 *)(ep->address + 8);
-}
-
-static __always_inline void endpoint_set(struct kt_endpoint *ep, u64 first, u64 second)
-{
-	*(u64 *)ep->address = first;
-	*(u64 *)(ep->address + 8) = second;
-}
-
-/* An IPv4 address in IPv6 clothes (::ffff:a.b.c.d) becomes IPv4. */
-static __always_inline void endpoint_unmap(struct kt_endpoint *ep)
-{
-	u64 second = high(ep);
-
-	if (ep->family == AF_INET6 && !low(ep) && (u32)second == 0xffff0000) {
-		ep->family = AF_INET;
-		endpoint_set(ep, second >> 32, 0);
-	}
-}
-
-/* The addresses of a socket itself; both ends get the family AF_INET if mapped. */
-__noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *local,
-				struct kt_endpoint *remote)
-{
-	u16 family;
-
-	if (!e || !local || !remote)
-		return 0;
-	family = g16(e, sk + guest.skc_family);
-	local->family = remote->family = family;
-	local->port = g16(e, sk + guest.skc_num);
-	remote->port = __builtin_bswap16(g16(e, sk + guest.skc_dport));
-	if (family == AF_INET) {
-		endpoint_set(local, g32(e, sk + guest.skc_rcv_saddr), 0);
-		if (!low(local))
-			endpoint_set(local, g32(e, sk + guest.inet_saddr), 0);
-		endpoint_set(remote, g32(e, sk + guest.skc_daddr), 0);
-	} else if (family == AF_INET6 && guest.skc_v6_daddr != KT_ABSENT) {
-		endpoint_set(local, g64(e, sk + guest.skc_v6_rcv_saddr),
-			     g64(e, sk + guest.skc_v6_rcv_saddr + 8));
-		endpoint_set(remote, g64(e, sk + guest.skc_v6_daddr),
-			     g64(e, sk + guest.skc_v6_daddr + 8));
-		endpoint_unmap(remote);
-		if (remote->family == AF_INET) {
-			local->family = AF_INET;
-			endpoint_set(local, g32(e, sk + guest.skc_rcv_saddr), 0);
-		}
-	}
-	return 0;
-}
-
-/* The destination that the message names, over the socket's own. */
-static __always_inline void message_destination(struct event *e, u64 msg)
-{
-	u64 name = g64(e, msg + guest.msg_name);
-	u32 len = name ? g32(e, msg + guest.msg_namelen) : 0;
-	u16 family;
-
-	if (len < 8)
-		return;
-	family = g16(e, name);
-	if (family == AF_INET6 && len >= 24) {
-		e->to.family = AF_INET6;
-		endpoint_set(&e->to, g64(e, name + 8), g64(e, name + 16));
-		endpoint_unmap(&e->to);
-	} else if (family == AF_INET || !family) {
-		e->to.family = AF_INET;
-		endpoint_set(&e->to, g32(e, name + 4), 0);
-	} else {
-		return;
-	}
-	e->to.port = __builtin_bswap16(g16(e, name + 2));
-}
-
-static __always_inline bool is_loopback(const struct kt_endpoint *ep)
-{
-	if (ep->family == AF_INET)
-		return ep->address[0] == 127;
-	return !low(ep) && high(ep) == 1ULL << 56;
-}
-
-/* --- is it an address of this guest? ------------------------------------- */
-
-static long address4_step(u32 step, struct event **at_hand)
-{
-	struct event *e = *at_hand;
-	if (!e->walk_node || e->failed)
-		return 1;
-	if (g32(e, e->walk_node + guest.ifa_local) == (u32)low(&e->to)) {
-		e->found_any = 1;
-		return 1;
-	}
-	e->walk_node = g64(e, e->walk_node + guest.ifa_next);
-	return 0;
-}
-
-static long address6_step(u32 step, struct event **at_hand)
-{
-	struct event *e = *at_hand;
-	u64 node = e->walk_node, address;
-
-	if (!node || node == e->walk_mount || e->failed)
-		return 1;
-	address = node - guest.inet6_ifaddr_list + guest.inet6_ifaddr_addr;
-	if (g64(e, address) == low(&e->to) && g64(e, address + 8) == high(&e->to)) {
-		e->found_any = 1;
-		return 1;
-	}
-	e->walk_node = g64(e, node);
-	return 0;
-}
-
-static long device_step(u32 step, struct event **at_hand)
-{
-	struct event *e = *at_hand;
-	u64 node = e->walk_dentry, device = node - guest.netdev_list, in;
-
-	if (node == e->net + guest.net_dev_base_head || e->failed || e->found_any)
-		return 1;
-	if (e->to.family == AF_INET) {
-		in = g64(e, device + guest.netdev_ip_ptr);
-		e->walk_node = in ? g64(e, in + guest.in_device_ifa_list) : 0;
-		walk(e, ADDRESSES_MAX, address4_step);
-	} else if (guest.netdev_ip6_ptr != KT_ABSENT) {
-		in = g64(e, device + guest.netdev_ip6_ptr);
-		e->walk_mount = in + guest.inet6_addr_list;
-		e->walk_node = in ? g64(e, e->walk_mount) : 0;
-		walk(e, ADDRESSES_MAX, address6_step);
-	}
-	e->walk_dentry = g64(e, node);
-	return 0;
-}
-
-/* 1 when e->to is loopback or an address of a device in the network namespace. */
-__noinline int is_own_address(struct event *e)
-{
-	if (!e)
-		return 0;
-	if (is_loopback(&e->to))
-		return 1;
-	e->found_any = 0;
-	e->walk_dentry = g64(e, e->net + guest.net_dev_base_head);
-	walk(e, DEVICES_MAX, device_step);
-	return e->found_any;
-}
-
-/* --- receivers ----------------------------------------------------------- */
-
-/*
- * How well a socket matches as the receiver of what goes from e->from to
- * e->to; 0: not at all. As the guest's own lookup does: connected before bound
- * before wildcard (net/ipv4/udp.c compute_score(), inet_match()).
- */
-static __always_inline u32 receiver_score(struct event *e, u64 sk)
-{
-	u32 score = 1;
-	u16 family, dport;
-
-	if (g16(e, sk + guest.skc_num) != e->to.port)
-		return 0;
-	if (g64(e, sk + guest.skc_net) != e->net)
-		return 0;
-	dport = __builtin_bswap16(g16(e, sk + guest.skc_dport));
-	if (dport && dport != e->from.port)
-		return 0;
-	family = g16(e, sk + guest.skc_family);
-	if (e->to.family == AF_INET) {
-		u32 bound = g32(e, sk + guest.skc_rcv_saddr), peer = g32(e, sk + guest.skc_daddr);
-
-		if (bound && bound != (u32)low(&e->to))
-			return 0;
-		if (dport && low(&e->from) && peer != (u32)low(&e->from))
-			return 0;
-		score += (bound != 0) + (family == AF_INET);
-	} else {
-		u64 bound0, bound1;
-
-		if (family != AF_INET6)
-			return 0;
-		bound0 = g64(e, sk + guest.skc_v6_rcv_saddr);
-		bound1 = g64(e, sk + guest.skc_v6_rcv_saddr + 8);
-		if ((bound0 | bound1) && (bound0 != low(&e->to) || bound1 != high(&e->to)))
-			return 0;
-		if (dport && (low(&e->from) | high(&e->from)) &&
-		    (g64(e, sk + guest.skc_v6_daddr) != low(&e->from) ||
-		     g64(e, sk + guest.skc_v6_daddr + 8) != high(&e->from)))
-			return 0;
-		score += (bound0 | bound1) != 0;
-	}
-	return score + (dport ? 4 : 0);
-}
-
-static long chain_step(u32 step, struct event **at_hand)
-{
-	struct event *e = *at_hand;
-	u64 node = e->walk_node, sk = node - guest.skc_node;
-	u32 score;
-	u8 state;
-
-	if (!node || (node & 1) || e->failed)
-		return 1;
-	e->walk_node = g64(e, node);
-	state = g8(e, sk + guest.skc_state);
-	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV)
-		return 0;
-	score = receiver_score(e, sk);
-	if (!score || score < e->found_score)
-		return 0;
-	if (score > e->found_score)
-		e->found_count = 0;
-	e->found_score = score;
-	if (e->found_count < FOUND_MAX) {
-		e->found[e->found_count & (FOUND_MAX - 1)] = sk;
-		e->found_count++;
-	} else {
-		event_fail(e, KT_LOST_WALK_BOUND, sk);
-	}
-	return 0;
-}
-
-/* One hash bucket; an odd value ends a list of the "nulls" kind. */
-__noinline int bucket_scan(struct event *e, u64 first)
-{
-	if (!e || !first || (first & 1))
-		return 0;
-	e->walk_node = first;
-	if (walk(e, CHAIN_MAX, chain_step) >= CHAIN_MAX)
-		event_fail(e, KT_LOST_WALK_BOUND, first);
-	return 0;
-}
-
-/* Scans the buckets in one chunk of the table; a bucket starts with its list head. */
-static long table_step(u32 step, struct event **at_hand)
-{
-	struct event *e = *at_hand;
-	u32 len, stride = e->walk_mount;
-	u64 first;
-
-	len = guest_copy(e, e->table, SCRATCH_SIZE);
-	if (len < 8 || len > SCRATCH_SIZE)
-		return 1;
-	for (u32 at = 0; at <= SCRATCH_SIZE - 8; at += 8) {
-		if (at + 8 > len)
-			break;
-		if (at & (stride - 1))
-			continue;
-		first = *(u64 *)(e->scratch + at);
-		if (first && !(first & 1))
-			bucket_scan(e, first);
-	}
-	e->table += len;
-	return e->table >= e->walk_dentry;
-}
-
-/*
- * Looks for the receiver of what goes from e->from to e->to in a table of
- * buckets of stride bytes (8 or 16). e->found[0 .. e->found_count) are the best.
- */
-static __always_inline void table_scan(struct event *e, u64 table, u32 buckets, u32 stride)
-{
-	e->found_count = 0;
-	e->found_score = 0;
-	if (buckets > BUCKETS_MAX) {
-		event_fail(e, KT_LOST_WALK_BOUND, table);
-		return;
-	}
-	e->table = table;
-	e->walk_dentry = table + (u64)buckets * stride;
-	e->walk_mount = stride;
-	walk(e, BUCKETS_MAX * 16 / SCRATCH_SIZE, table_step);
-}
-
-__noinline int tcp_receiver(struct event *e)
-{
-	u64 info = 0;
-
-	if (!e)
-		return 0;
-	/* A network namespace may have a table of its own since 6.1 (commit d1e5e6408b30). */
-	if (guest.net_tcp_hashinfo != KT_ABSENT)
-		info = g64(e, e->net + guest.net_tcp_hashinfo);
-	if (!info)
-		info = guest.sym_tcp_hashinfo;
-	table_scan(e, g64(e, info + guest.hashinfo_ehash),
-		   g32(e, info + guest.hashinfo_ehash_mask) + 1, guest.ehash_bucket_size);
-	/* A listener is no receiver: established sockets know both ports. */
-	return e->found_score > 4 ? e->found_count : 0;
-}
-
-__noinline int udp_receiver(struct event *e)
-{
-	u64 table = 0;
-
-	if (!e)
-		return 0;
-	/* Per namespace since 6.2 (commit 9804985bf27f). */
-	if (guest.net_udp_table != KT_ABSENT)
-		table = g64(e, e->net + guest.net_udp_table);
-	if (!table)
-		table = guest.sym_udp_table;
-	table_scan(e, g64(e, table + guest.udp_table_hash),
-		   g32(e, table + guest.udp_table_mask) + 1, guest.udp_hslot_size);
-	return e->found_count;
-}
-
-/* --- sending ------------------------------------------------------------- */
-
-/* P7: classified data leaves. One record for each send. */
+/* P7: classified data leaves from e->from to e->to. One record for each send. */
 __noinline int leak(struct event *e, u64 sk, u32 kind, u64 bytes)
 {
 	u64 labels;
@@ -365,9 +42,11 @@ __noinline int leak(struct event *e, u64 sk, u32 kind, u64 bytes)
 	e->record.target.family = g16(e, sk + guest.skc_family);
 	e->record.target.type = g16(e, sk + guest.sk_type);
 	e->record.target.protocol = g16(e, sk + guest.sk_protocol);
-	if (e->record.target.family == AF_INET || e->record.target.family == AF_INET6) {
-		e->record.target.local = e->from;
-		e->record.target.remote = e->to;
+	e->record.target.local = e->from;
+	e->record.target.remote = e->to;
+	if (e->record.target.family == AF_PACKET && e->given.name_len) {
+		__builtin_memcpy(e->record.target.name, e->given.name, DEVICE_NAME);
+		e->record.target.name_len = DEVICE_NAME;
 	}
 	if (!comes_again(e))
 		record_emit(e);
@@ -387,27 +66,137 @@ static __always_inline void receivers_join(struct event *e)
 	}
 }
 
-/* True when the cached receiver still is the other end of this connection. */
-static __always_inline bool route_holds(struct event *e, const struct kt_route *route)
+/* --- connections that have no receiver yet ---------------------------------- */
+
+/*
+ * With TCP fast open, and in the moment before the other end of a handshake is
+ * a socket, data is sent to a receiver that does not exist yet. Such a connection
+ * is kept; its receiver joins when it is read from, at the next send, or when the
+ * sending socket is freed, whichever comes first. (Nobody can have waited in a read
+ * of a socket that did not exist.)
+ */
+__noinline int early_add(struct event *e, u64 sk)
 {
-	return g16(e, route->peer + guest.skc_num) == e->to.port &&
-	       g16(e, route->peer + guest.skc_dport) == __builtin_bswap16(e->from.port) &&
-	       g64(e, route->peer + guest.skc_net) == e->net;
+	struct kt_object_key key = { .gva = sk };
+	struct kt_early *old;
+	struct fresh *fresh = fresh_entry();
+
+	if (!e || !fresh || comes_again(e))
+		return 0;
+	fresh->early.labels = actor_labels(e);
+	fresh->early.cause = e->cause;
+	describe_process(e, &fresh->early.sender, actor_task(e));
+	old = bpf_map_lookup_elem(&early, &key);
+	if (old) {
+		__sync_fetch_and_or(&old->labels, fresh->early.labels);
+		return 0;
+	}
+	if (bpf_map_update_elem(&early, &key, &fresh->early, BPF_NOEXIST))
+		event_fail(e, KT_LOST_SET_FULL, KT_KIND_SOCKET);
+	else
+		__sync_fetch_and_add(&early_count, 1);
+	return 0;
 }
 
-__noinline int inet_send(struct event *e, u64 sk, u64 msg, u64 size)
+static __always_inline void early_drop(u64 sk)
+{
+	struct kt_object_key key = { .gva = sk };
+
+	if (early_count && !bpf_map_delete_elem(&early, &key))
+		__sync_fetch_and_add(&early_count, -1);
+}
+
+static long early_step(void *map, struct kt_object_key *key, struct kt_early *waits,
+			   struct event **at_hand)
+{
+	struct event *e = *at_hand;
+
+	if (!tcp_score(e, key->gva))
+		return 0;
+	e->early = key->gva;
+	return 1;
+}
+
+/* Labels of an early connection join the socket at the other end. */
+static __always_inline void early_join(struct event *e, u64 sk, u64 receiver)
+{
+	struct kt_object_key key = { .gva = sk };
+	struct kt_early *waits = bpf_map_lookup_elem(&early, &key);
+
+	if (!waits)
+		return;
+	e->given = waits->sender;
+	e->cause = waits->cause;
+	e->flow = KT_FLOW_SEND;
+	carrier_is_socket(e, receiver);
+	carrier_join(e, waits->labels, BY_GIVEN);
+	if (!e->failed)
+		early_drop(sk);
+}
+
+/* The socket sk is about to be read from. */
+__noinline int early_read(struct event *e, u64 sk)
+{
+	if (!e || !early_count || g16(e, sk + guest.sk_protocol) != IPPROTO_TCP)
+		return 0;
+	tcp_seek(e, sk);
+	e->early = 0;
+	socket_endpoints(e, sk, &e->from, &e->to);
+	bpf_for_each_map_elem(&early, early_step, &e, 0);
+	if (e->early)
+		early_join(e, e->early, sk);
+	return 0;
+}
+
+/* The socket sk is freed: the last moment at which its numbers are known. */
+__noinline int early_freed(struct event *e, u64 sk)
+{
+	struct kt_object_key key = { .gva = sk };
+
+	if (!e || !bpf_map_lookup_elem(&early, &key))
+		return 0;
+	socket_endpoints(e, sk, &e->from, &e->to);
+	if (tcp_receiver(e, sk))
+		early_join(e, sk, e->found[0]);
+	if (!comes_again(e))
+		early_drop(sk);
+	return 0;
+}
+
+/* --- TCP --------------------------------------------------------------------- */
+
+/*
+ * True when the receiver found earlier still is the other end. It is managed
+ * since: whoever freed it would have taken it from the set.
+ */
+static __always_inline bool route_holds(struct event *e, const struct kt_route *route)
+{
+	struct kt_object_key key = { .gva = route->peer };
+	struct kt_socket *peer = bpf_map_lookup_elem(&sockets, &key);
+
+	return peer && peer->managed.since_ns == route->peer_since &&
+	       g8(e, route->peer + guest.skc_state) != TCP_CLOSE;
+}
+
+static __always_inline void route_learn(struct event *e, u64 sk, struct kt_route *fresh)
+{
+	struct kt_object_key key = { .gva = sk }, peer = { .gva = fresh->peer };
+	struct kt_socket *managed = bpf_map_lookup_elem(&sockets, &peer);
+
+	fresh->peer_since = managed ? managed->managed.since_ns : 0;
+	if (!e->failed)
+		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
+}
+
+__noinline int tcp_send(struct event *e, u64 sk, u64 size)
 {
 	struct kt_object_key key = { .gva = sk };
 	struct kt_route *route, fresh = {};
-	u32 protocol, found = 0;
+	bool early;
+	u8 state;
 
 	if (!e)
 		return 0;
-	protocol = g16(e, sk + guest.sk_protocol);
-	e->net = g64(e, sk + guest.skc_net);
-	socket_endpoints(e, sk, &e->from, &e->to);
-	if (msg && (protocol != IPPROTO_TCP || !e->to.port))
-		message_destination(e, msg);
 	fresh.ports = (u64)e->from.port << 32 | (u64)e->to.port << 16 | e->to.family;
 	fresh.address[0] = low(&e->to);
 	fresh.address[1] = high(&e->to);
@@ -415,30 +204,220 @@ __noinline int inet_send(struct event *e, u64 sk, u64 msg, u64 size)
 	if (route && route->ports == fresh.ports && route->address[0] == fresh.address[0] &&
 	    route->address[1] == fresh.address[1]) {
 		if (!route->peer)
-			return leak(e, sk, KT_LEAK_REMOTE, size);
-		if (protocol == IPPROTO_TCP && route_holds(e, route)) {
+			return leak(e, sk, route->leak_kind, size);
+		if (route_holds(e, route)) {
 			carrier_is_socket(e, route->peer);
 			write_to(e, KT_FLOW_SEND);
 			return 0;
 		}
 	}
-	if (protocol == IPPROTO_TCP)
-		found = tcp_receiver(e);
-	else if (protocol == IPPROTO_UDP && is_own_address(e))
-		found = udp_receiver(e);
-	if (found) {
+	state = g8(e, sk + guest.skc_state);
+	/* Before it knows of another end, its numbers mean nothing. */
+	early = state == TCP_CLOSE || state == TCP_SYN_SENT;
+	if (!early && tcp_receiver(e, sk)) {
 		fresh.peer = e->found[0];
-		if (protocol == IPPROTO_TCP)
-			bpf_map_update_elem(&routes, &key, &fresh, BPF_ANY);
 		receivers_join(e);
+		route_learn(e, sk, &fresh);
+		early_drop(sk);
 		return 0;
 	}
 	if (e->failed)
 		return 0;
-	if (is_own_address(e))
-		return leak(e, sk, KT_LEAK_UNRESOLVED, size);
+	fresh.leak_kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
+	if (early || e->request_seen || state == TCP_SYN_RECV) {
+		early_add(e, sk);
+	} else {
+		early_drop(sk);
+		route_learn(e, sk, &fresh);
+	}
+	return leak(e, sk, fresh.leak_kind, size);
+}
+
+/* --- datagrams ----------------------------------------------------------------- */
+
+/*
+ * Who receives e->from -> e->to in e->net joins; returns how many. scan: SCAN_UDP,
+ * or SCAN_UDP_GROUP.
+ */
+__noinline int udp_receivers_join(struct event *e, u32 scan)
+{
+	if (!e)
+		return 0;
+	udp_scan(e, scan);
+	receivers_join(e);
+	return e->found_count;
+}
+
+/* In every namespace but home: that has the address, or, for a group, in all. */
+static __always_inline u32 udp_join_elsewhere(struct event *e, u64 home, bool group)
+{
+	u32 found = 0;
+
+	nets_collect(e);
+	for (u32 i = 0; i < NETS_MAX; i++) {
+		if (i >= e->net_count || e->failed)
+			break;
+		e->net = e->nets[i];
+		if (e->net == home)
+			continue;
+		if (group) {
+			found += udp_receivers_join(e, SCAN_UDP_GROUP);
+		} else if (is_device_address(e)) {
+			e->known_here = 1;
+			found += udp_receivers_join(e, SCAN_UDP);
+		}
+	}
+	e->net = home;
+	return found;
+}
+
+static __always_inline void elsewhere_key(struct event *e, struct kt_elsewhere_key *key)
+{
+	key->net = e->net;
+	key->address[0] = low(&e->to);
+	key->address[1] = high(&e->to);
+}
+
+/*
+ * A datagram that may be received here: the receivers join. Returns the kind of
+ * the leak that it is (as well), or 0.
+ */
+static __always_inline u32 udp_deliver(struct event *e)
+{
+	struct kt_elsewhere_key key = {};
+	u64 now = bpf_ktime_get_ns(), home = e->net, *until;
+
+	elsewhere_key(e, &key);
+	until = bpf_map_lookup_elem(&elsewhere, &key);
+	if (until && now < *until)
+		return KT_LEAK_REMOTE;
+	if (is_own_address(e)) {
+		if (udp_receivers_join(e, SCAN_UDP))
+			return 0;
+		/* An answer through REDIRECT comes to a socket that is connected to another port. */
+		udp_receivers_join(e, SCAN_UDP_ANY_PEER);
+		return KT_LEAK_UNRESOLVED;
+	}
+	if (e->found_group || is_group(&e->to)) {
+		udp_receivers_join(e, SCAN_UDP_GROUP);
+		udp_join_elsewhere(e, home, true);
+		return KT_LEAK_REMOTE;
+	}
+	e->known_here = 0;
+	if (udp_join_elsewhere(e, home, false))
+		return 0;
+	if (e->known_here)
+		return KT_LEAK_UNRESOLVED;
+	now += ELSEWHERE_NS;
+	if (!e->failed)
+		bpf_map_update_elem(&elsewhere, &key, &now, BPF_ANY);
+	return KT_LEAK_REMOTE;
+}
+
+/* Which destination of a datagram was looked at; address translation may change it. */
+static __always_inline void udp_remember(struct event *e, u64 sk)
+{
+	struct kt_object_key key = { .gva = sk };
+	struct kt_route fresh = { .address = { low(&e->to), high(&e->to) } };
+
+	fresh.ports = e->to.port;
 	bpf_map_update_elem(&routes, &key, &fresh, BPF_ANY);
-	return leak(e, sk, KT_LEAK_REMOTE, size);
+}
+
+static __always_inline bool udp_is_as_remembered(struct event *e, u64 sk)
+{
+	struct kt_object_key key = { .gva = sk };
+	struct kt_route *route = bpf_map_lookup_elem(&routes, &key);
+
+	return route && route->ports == e->to.port && route->address[0] == low(&e->to) &&
+	       route->address[1] == high(&e->to);
+}
+
+static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size)
+{
+	u32 protocol = g16(e, sk + guest.sk_protocol), kind;
+
+	e->net = g64(e, sk + guest.skc_net);
+	socket_endpoints(e, sk, &e->from, &e->to);
+	if (msg && (protocol != IPPROTO_TCP || !e->to.port))
+		message_destination(e, msg);
+	if (protocol == IPPROTO_TCP) {
+		tcp_send(e, sk, size);
+		return;
+	}
+	if (protocol == IPPROTO_UDP) {
+		udp_remember(e, sk);
+		kind = udp_deliver(e);
+	} else {
+		kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
+		/* What a raw socket has there is its protocol, a ping socket its identifier. */
+		e->from.port = e->to.port = 0;
+	}
+	if (kind && !e->failed)
+		leak(e, sk, kind, size);
+}
+
+/* --- address translation --------------------------------------------------------- */
+
+/* Fields of struct iphdr, ipv6hdr and udphdr: fixed by the protocols. */
+#define IPV4_PROTOCOL	9
+#define IPV4_SADDR	12
+#define IPV4_DADDR	16
+#define IPV6_NEXTHDR	6
+#define IPV6_SADDR	8
+#define IPV6_DADDR	24
+#define IPV6_HEADER	40
+#define UDP_DEST	2
+#define UDP_LENGTH	4
+
+/* A datagram of sk, with its UDP header at udp, goes elsewhere than it was addressed to. */
+static __always_inline void udp_is_translated(struct event *e, u64 sk, u64 udp)
+{
+	u32 kind;
+
+	e->net = g64(e, sk + guest.skc_net);
+	e->from.port = __builtin_bswap16(g16(e, udp));
+	e->to.port = __builtin_bswap16(g16(e, udp + UDP_DEST));
+	if (udp_is_as_remembered(e, sk))
+		return;
+	kind = udp_deliver(e);
+	if (kind && !e->failed)
+		leak(e, sk, kind, __builtin_bswap16(g16(e, udp + UDP_LENGTH)) - 8);
+}
+
+/*
+ * ip_route_me_harder(net, sk, skb, ...). TCP needs none of this: its receiver is
+ * found behind any translation.
+ */
+static __always_inline void on_route_me_harder(struct event *e)
+{
+	u64 skb = e->args[2], header;
+
+	if (!e->args[1] || !actor_labels(e))
+		return;
+	header = g64(e, skb + guest.skb_head) + g16(e, skb + guest.skb_network_header);
+	if (g8(e, header + IPV4_PROTOCOL) != IPPROTO_UDP)
+		return;
+	e->from.family = e->to.family = AF_INET;
+	endpoint_set(&e->from, g32(e, header + IPV4_SADDR), 0);
+	endpoint_set(&e->to, g32(e, header + IPV4_DADDR), 0);
+	udp_is_translated(e, e->args[1], header + (g8(e, header) & 15) * 4);
+}
+
+/* ip6_route_me_harder(net, sk, skb) */
+static __always_inline void on_route6_me_harder(struct event *e)
+{
+	u64 skb = e->args[2], header;
+
+	if (!e->args[1] || !actor_labels(e))
+		return;
+	header = g64(e, skb + guest.skb_head) + g16(e, skb + guest.skb_network_header);
+	if (g8(e, header + IPV6_NEXTHDR) != IPPROTO_UDP)
+		return;
+	e->from.family = e->to.family = AF_INET6;
+	endpoint_set(&e->from, g64(e, header + IPV6_SADDR), g64(e, header + IPV6_SADDR + 8));
+	endpoint_set(&e->to, g64(e, header + IPV6_DADDR), g64(e, header + IPV6_DADDR + 8));
+	udp_is_translated(e, e->args[1], header + IPV6_HEADER);
 }
 
 #endif

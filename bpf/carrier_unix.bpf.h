@@ -7,12 +7,12 @@
 #ifndef KVMTAINT_CARRIER_UNIX_BPF_H
 #define KVMTAINT_CARRIER_UNIX_BPF_H
 
-#include "carrier_inet.bpf.h"
+#include "carrier_netlink.bpf.h"
+#include "carrier_packet.bpf.h"
+#include "carrier_vsock.bpf.h"
 
 #define AF_UNIX		1
-#define AF_PACKET	17
-#define AF_VSOCK	40
-#define SOCK_DGRAM	2
+#define AF_ALG		38
 #define NR_CONNECT	42	/* x86-64 */
 
 static __always_inline void unix_send(struct event *e, u64 sk)
@@ -37,12 +37,29 @@ static __always_inline void socket_is_sent_to(struct event *e, u64 sk, u64 msg, 
 		return;
 	family = g16(e, sk + guest.skc_family);
 	e->flow = KT_FLOW_SEND;
-	if (family == AF_UNIX)
+	switch (family) {
+	case AF_UNIX:
 		unix_send(e, sk);
-	else if (family == AF_INET || family == AF_INET6)
+		break;
+	case AF_INET:
+	case AF_INET6:
 		inet_send(e, sk, msg, size);
-	else if (family == AF_PACKET || family == AF_VSOCK)
-		leak(e, sk, KT_LEAK_REMOTE, size);
+		break;
+	case AF_NETLINK:
+		netlink_send(e, sk, msg);
+		break;
+	case AF_PACKET:
+		packet_send(e, sk, msg, size);
+		break;
+	case AF_VSOCK:
+		vsock_send(e, sk, msg, size);
+		break;
+	case AF_ALG:
+		/* What goes in comes out of the same socket, transformed. */
+		carrier_is_socket(e, sk);
+		write_to(e, KT_FLOW_SEND);
+		break;
+	}
 }
 
 /* security_socket_sendmsg(sock, msg, size) */
@@ -63,7 +80,11 @@ static __always_inline void on_sock_sendpage(struct event *e)
 /* security_socket_recvmsg(sock, msg, size, flags) */
 static __always_inline void on_socket_recvmsg(struct event *e)
 {
-	carrier_is_socket(e, g64(e, e->args[0] + guest.socket_sk));
+	u64 sk = g64(e, e->args[0] + guest.socket_sk);
+
+	if (early_count)
+		early_read(e, sk);
+	carrier_is_socket(e, sk);
 	read_from(e, KT_FLOW_RECEIVE);
 }
 
@@ -95,6 +116,8 @@ static __always_inline void on_sk_free(struct event *e)
 	struct kt_object_key key = { .gva = e->args[0] };
 	struct kt_socket *socket = bpf_map_lookup_elem(&sockets, &key);
 
+	if (early_count)
+		early_freed(e, key.gva);
 	bpf_map_delete_elem(&routes, &key);
 	if (!socket)
 		return;

@@ -38,12 +38,17 @@ __u64 shared_mm_lost = 0;
 __u32 slots_used = 0;
 /* Entries of the map unsettled that have labels. */
 __u32 unsettled_count = 0;
+/* TCP connections that carry a label to a receiver not yet found; see carrier_inet.bpf.h. */
+__u32 early_count = 0;
+/* enum udp_hash: is the guest's UDP table hashed as we think? See sock_tables.bpf.h. */
+__u32 udp_hash = 0;
 
 #define SCRATCH_SIZE	512
 #define SLOT_STACK	32	/* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
 #define GROWN_MAX	1024	/* what one event may make grow */
 #define FOUND_MAX	8	/* sockets that share a port (SO_REUSEPORT) and get one datagram */
 #define PATH_SLACK	256
+#define NETS_MAX	256	/* network namespaces of the guest */
 
 #define SIGSTOP		19	/* x86 */
 
@@ -166,6 +171,21 @@ struct event {
 	u32 slot_depth;
 	u32 slot_offset;	/* of the rb_node in use, in struct kvm_memory_slot */
 
+	/* Looking for a receiver; see sock_tables.bpf.h. */
+	u32 scan;		/* enum scan */
+	u32 snd_una, snd_nxt, rcv_nxt;	/* TCP sequence numbers of seek */
+	u64 seek;		/* the sock whose other end is wanted */
+	u64 wanted;		/* netlink port or group */
+	u64 node_offset;	/* of the list node, in the socks of the table */
+	u64 bucket, found_bucket;	/* guest address of the hash bucket at hand, and of the find */
+	u64 early;		/* sock of the connection that was waiting for a receiver */
+	u32 request_seen;	/* the other end is there, but no full socket yet */
+	u32 found_group;	/* e->to is a broadcast address */
+	u32 known_here;		/* another namespace has the address e->to */
+	u32 net_count;
+	u64 nets[NETS_MAX];	/* guest addresses of struct net */
+	struct kt_object given;	/* who brings labels, where it is not who acts */
+
 	u64 carrier_ino;	/* of a pipe */
 	u8 scratch[SCRATCH_SIZE];
 	char path[KT_PATH_MAX + PATH_SLACK];
@@ -230,9 +250,27 @@ MAP(dfa, BPF_MAP_TYPE_ARRAY, u32, struct kt_dfa_state, 1, NONE);
 struct kt_route {
 	u64 ports;		/* the pair the answer was found for */
 	u64 address[2];		/* of the destination */
-	u64 peer;		/* receiving sock; 0: another machine */
+	u64 peer;		/* receiving sock; 0: none in this guest */
+	u64 peer_since;		/* kt_managed.since_ns of the peer: the same socket still */
+	u32 leak_kind;		/* of a send, where there is no peer */
+	u32 pad;
 };
 MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 14, NONE);
+
+/* Labels on their way to a receiver that was not there yet, by sending sock. */
+struct kt_early {
+	u64 labels;
+	u64 cause;
+	struct kt_object sender;
+};
+MAP(early, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_early, 1 << 14, GROWS);
+
+/* Destinations that no namespace of the guest has -> until when that is taken for true. */
+struct kt_elsewhere_key {
+	u64 net;
+	u64 address[2];
+};
+MAP(elsewhere, BPF_MAP_TYPE_LRU_HASH, struct kt_elsewhere_key, u64, 1 << 12, NONE);
 
 MAP(sites, BPF_MAP_TYPE_HASH, u64, struct kt_site, KT_SITES_MAX, NONE);
 MAP(memory, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_memory, 1, NONE);
@@ -243,6 +281,7 @@ struct fresh {
 	struct kt_process process;
 	struct kt_socket socket;
 	struct kt_pipe pipe;
+	struct kt_early early;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 

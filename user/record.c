@@ -44,6 +44,30 @@ static void add_endpoint(struct json_object *to, const struct kt_endpoint *endpo
 	json_add_number(to, "port", endpoint->port);
 }
 
+/* Where a leak went, in the terms of its family; see bpf/carrier_*.bpf.h. */
+static void add_destination(struct json_object *to, const struct kt_object *o)
+{
+	const struct kt_endpoint *remote = &o->remote;
+	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
+	char buf[32];
+
+	switch (remote->family) {
+	case AF_VSOCK:
+		json_add_number(to, "cid", record_endpoint_word(remote, 0));
+		json_add_number(to, "port", record_endpoint_word(remote, 1));
+		break;
+	case AF_PACKET:
+		if (len)
+			json_add_bytes(to, "device", o->name, strnlen(o->name, len));
+		json_add_number(to, "ifindex", record_endpoint_word(remote, 0));
+		if (record_mac(remote, buf, sizeof(buf)))
+			json_add_string(to, "mac", buf);
+		break;
+	default:
+		add_endpoint(to, remote);
+	}
+}
+
 static void add_file(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
 {
 	char dev[32];
@@ -180,7 +204,7 @@ static void add_leak(struct json_object *to, const struct record_context *ctx,
 	end = json_object_new_object();
 	json_add_string(end, "family", record_family_name(family, buf, sizeof(buf)));
 	json_add_string(end, "transport", record_protocol_name(o, buf, sizeof(buf)));
-	add_endpoint(end, &o->remote);
+	add_destination(end, o);
 	json_object_object_add(to, "destination", end);
 	end = json_object_new_object();
 	json_add_number(end, "inode", o->ino);

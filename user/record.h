@@ -61,6 +61,10 @@ const char *record_syscall_name(const struct kt_record *rec, char *buf, size_t l
 
 /* "192.0.2.1" or "2001:db8::1"; NULL when the family has no such address. */
 const char *record_address(const struct kt_endpoint *endpoint, char *buf, size_t len);
+/* The nth 32-bit word of an endpoint that is no INET address: a cid and port, an ifindex. */
+uint32_t record_endpoint_word(const struct kt_endpoint *endpoint, unsigned int n);
+/* The hardware address of an AF_PACKET endpoint; NULL: it has none. */
+const char *record_mac(const struct kt_endpoint *endpoint, char *buf, size_t len);
 
 /* RFC 3339, UTC, nine digits; buf of at least 31 bytes. */
 void record_time(const struct record_context *ctx, uint64_t time_ns, char *buf, size_t len);

@@ -135,6 +135,9 @@ const char *record_family_name(uint32_t family, char *buf, size_t len)
 
 const char *record_protocol_name(const struct kt_object *socket, char *buf, size_t len)
 {
+	/* Elsewhere the protocol is a number of the family's own. */
+	if (socket->family != AF_INET && socket->family != AF_INET6)
+		return record_socket_type_name(socket->type);
 	switch (socket->protocol) {
 	case IPPROTO_TCP:
 		return "tcp";
@@ -177,6 +180,25 @@ const char *record_address(const struct kt_endpoint *endpoint, char *buf, size_t
 	if (endpoint->family != AF_INET && endpoint->family != AF_INET6)
 		return NULL;
 	return inet_ntop(endpoint->family, endpoint->address, buf, len);
+}
+
+uint32_t record_endpoint_word(const struct kt_endpoint *endpoint, unsigned int n)
+{
+	uint32_t word;
+
+	memcpy(&word, endpoint->address + 4 * n, sizeof(word));
+	return word;
+}
+
+const char *record_mac(const struct kt_endpoint *endpoint, char *buf, size_t len)
+{
+	size_t at = 0;
+
+	if (!endpoint->port || endpoint->port > 8 || len < 3U * endpoint->port)
+		return NULL;
+	for (unsigned int i = 0; i < endpoint->port; i++)
+		at += snprintf(buf + at, len - at, i ? ":%02x" : "%02x", endpoint->address[4 + i]);
+	return buf;
 }
 
 static uint64_t clock_ns(clockid_t clock)

@@ -46,6 +46,29 @@ static void write_endpoint(FILE *out, const char *address_key, const char *port_
 	fprintf(out, "%s: %s\n%s: %u\n", address_key, buf, port_key, endpoint->port);
 }
 
+static void write_destination(FILE *out, const struct kt_object *o)
+{
+	const struct kt_endpoint *remote = &o->remote;
+	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
+	char buf[32];
+
+	switch (remote->family) {
+	case AF_VSOCK:
+		fprintf(out, "dcid: %u\ndport: %u\n", record_endpoint_word(remote, 0),
+			record_endpoint_word(remote, 1));
+		break;
+	case AF_PACKET:
+		if (len)
+			line(out, "device", o->name, strnlen(o->name, len));
+		fprintf(out, "ifindex: %u\n", record_endpoint_word(remote, 0));
+		if (record_mac(remote, buf, sizeof(buf)))
+			fprintf(out, "daddr: %s\n", buf);
+		break;
+	default:
+		write_endpoint(out, "daddr", "dport", remote);
+	}
+}
+
 static void write_socket(FILE *out, const struct kt_object *o)
 {
 	const char *name;
@@ -114,7 +137,7 @@ static void write_leak(FILE *out, const struct kt_record *rec)
 {
 	fprintf(out, "sensitive data is leaked%s.\n",
 		rec->leak_kind == KT_LEAK_REMOTE ? "" : ", or sent to an unknown receiver");
-	write_endpoint(out, "daddr", "dport", &rec->target.remote);
+	write_destination(out, &rec->target);
 	write_actor(out, rec);
 }
 
