@@ -102,7 +102,8 @@ static uint32_t parse_room(struct argp_state *state, const char *name, const cha
 	errno = 0;
 	n = strtol(arg, &end, 10);
 	if (errno || *end || end == arg || n < 1 || n > ROOM_MAX)
-		argp_error(state, "--%s needs a number from 1 to %d, not '%s'", name, ROOM_MAX, arg);
+		argp_error(state, "--%s needs a number from 1 to %d, not '%s'", name, ROOM_MAX,
+			   arg);
 	return n;
 }
 
