@@ -80,7 +80,7 @@ static inline void make_file(struct mapping_world *m, uint32_t n, const char *se
 	set(&m->w, f->mapping + g->mapping_i_mmap, 0, 8);
 	set(&m->w, f->mapping + g->mapping_rwsem, 0, 8);
 	f->key.ino = 0x10000 + n;
-	f->key.dev = peek(&m->w, peek(&m->w, f->inode + g->inode_sb, 8) + g->sb_dev, 4);
+	f->key.fs = fs_of(&m->w, peek(&m->w, f->inode + g->inode_sb, 8));
 	f->key.generation = peek(&m->w, f->inode + g->inode_generation, 4);
 }
 

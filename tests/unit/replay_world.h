@@ -41,6 +41,16 @@ static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
 	return value;
 }
 
+/* As fs_identity() in bpf/carrier_file.bpf.h has it. */
+static inline uint32_t fs_of(const struct world *w, uint64_t sb)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t low = peek(w, sb + g->sb_uuid, 8), high = peek(w, sb + g->sb_uuid + 8, 8);
+	uint64_t mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+
+	return low | high ? mixed >> 32 : peek(w, sb + g->sb_dev, 4);
+}
+
 /* Changes a copy. */
 static inline void set(const struct world *w, uint64_t gva, uint64_t value, size_t size)
 {

@@ -252,16 +252,6 @@ static void make_sockets(struct duel *d)
 	d->carrier_set = "sockets";
 }
 
-/* As fs_identity() in bpf/carrier_file.bpf.h has it. */
-static uint32_t fs_of(struct world *w, uint64_t sb)
-{
-	const struct kt_guest *g = &w->profile->guest;
-	uint64_t low = peek(w, sb + g->sb_uuid, 8), high = peek(w, sb + g->sb_uuid + 8, 8);
-	uint64_t mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
-
-	return low | high ? mixed >> 32 : peek(w, sb + g->sb_dev, 4);
-}
-
 static void make_files(struct duel *d)
 {
 	struct world *w = &d->w;
