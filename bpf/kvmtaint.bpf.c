@@ -14,6 +14,11 @@
 #include "carrier_unix.bpf.h"
 #include "carrier_inet.bpf.h"
 #include "carrier_fastopen.bpf.h"
+#include "carrier_message.bpf.h"
+#include "carrier_memory.bpf.h"
+#include "carrier_key.bpf.h"
+#include "carrier_xattr.bpf.h"
+#include "carrier_core.bpf.h"
 #include "process.bpf.h"
 
 #define MSR_LSTAR	0xc0000082
@@ -86,6 +91,7 @@ static __always_inline void event_reset(struct event *e)
 	e->cause = 0;
 	e->flow = 0;
 	e->file = 0;
+	e->dentry = 0;
 	e->mode = LIVE;
 	e->grown_count = 0;
 }

@@ -18,13 +18,6 @@
 #ifndef KVMTAINT_PENDING_BPF_H
 #define KVMTAINT_PENDING_BPF_H
 
-static __always_inline s32 *readers_of(u64 carrier)
-{
-	u32 bucket = (carrier >> 6) * 0x9e3779b97f4a7c15ULL >> 52;
-
-	return bpf_map_lookup_elem(&reader_counts, &bucket);
-}
-
 /* A slot for a thread that reads for the first time; NULL: all are taken. */
 static __always_inline struct kt_reader *reader_new(struct kt_object_key *task)
 {
@@ -137,6 +130,15 @@ static __always_inline bool syscall_reads(u32 nr)
 	case 327:	/* preadv2 */
 	case 426:	/* io_uring_enter */
 		return true;
+	case 89:	/* readlink */
+	case 101:	/* ptrace */
+	case 191:	/* getxattr */
+	case 192:	/* lgetxattr */
+	case 193:	/* fgetxattr */
+	case 267:	/* readlinkat */
+	case 310:	/* process_vm_readv */
+	case 464:	/* getxattrat */
+		return true;
 	}
 	return false;
 }
@@ -205,11 +207,19 @@ static __always_inline void pending_note(struct event *e, u64 labels)
 	grown = &e->grown[bounded(e->grown_count, GROWN_MAX - 1)];
 	grown->carrier = e->carrier;
 	grown->file = e->file;
+	grown->dentry = e->dentry;
 	grown->labels = labels;
 	grown->cause = e->cause;
 	grown->key = e->key;
 	grown->kind = e->carrier_kind;
 	e->grown_count++;
+}
+
+static __always_inline u32 pending_flow(u32 kind)
+{
+	if (kind == KT_KIND_SOCKET)
+		return KT_FLOW_RECEIVE;
+	return kind == KT_KIND_PROCESS ? KT_FLOW_PEEK : KT_FLOW_READ;
 }
 
 /*
@@ -228,9 +238,10 @@ static __always_inline void pending_scan(struct event *e)
 		e->carrier_kind = grown->kind;
 		e->key = grown->key;
 		e->file = grown->file;
+		e->dentry = grown->dentry;
 		e->cause = grown->cause;
 		e->labels = grown->labels;
-		e->flow = grown->kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ;
+		e->flow = pending_flow(grown->kind);
 		count(KT_COUNT_SCANS);
 		walk(e, slots_used, pending_step);
 		if (!comes_again(e))

@@ -18,7 +18,8 @@
 #include "engine_internal.h"
 
 /* The maps that operators look at. */
-static const char *const pinned_maps[] = { "files", "processes", "sockets", "pipes", "counters" };
+static const char *const pinned_maps[] = { "files",    "processes", "sockets", "pipes",
+					   "messages", "keys",      "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 
@@ -249,6 +250,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	describe_host(engine, opt->vm);
 	skel->rodata->guest = opt->profile->guest;
 	skel->rodata->dfa_loaded = opt->dfa != NULL;
+	skel->rodata->follow_arguments = opt->follow_arguments;
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->readers_max) {
 		bpf_map__set_max_entries(skel->maps.readers, opt->readers_max);

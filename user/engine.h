@@ -20,6 +20,7 @@ struct engine_options {
 	const struct guest_profile *profile;
 	const struct policy_dfa *dfa;	/* NULL: no policy */
 	struct guest_mem *mem;
+	bool follow_arguments;		/* reading /proc/PID/cmdline and environ is a flow */
 	uint32_t readers_max;		/* threads that may be known as readers; 0: 65,536 */
 	const char *pin_dir;		/* where to pin the maps; NULL: nowhere */
 };

@@ -81,6 +81,7 @@ static enum exit_status load_engine(struct trace *t)
 		.dfa = t->dfa,
 		.mem = t->target.mem,
 		.pin_dir = pin_dir,
+		.follow_arguments = t->options->follow_arguments,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
 

@@ -26,6 +26,7 @@ struct world {
 	struct guest_profile *profile;
 	struct policy *policy; /* /tmp/secret.txt has the first label */
 	struct engine *engine;
+	uint32_t objects_max, readers_max; /* of the engine; 0: its own, and enough for all tasks */
 	uint64_t holder, bystander; /* tasks of the image */
 	uint64_t tasks, objects; /* where the copies lie */
 	uint32_t object_count;
@@ -202,7 +203,8 @@ static inline bool world_open(struct world *w, const char *series)
 	opt.dfa = dfa;
 	opt.profile = w->profile;
 	opt.mem = w->mem;
-	opt.readers_max = 4 * POOL;
+	opt.objects_max = w->objects_max;
+	opt.readers_max = w->readers_max ? w->readers_max : 4 * POOL;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 	return true;
