@@ -433,34 +433,6 @@ static void test_witness(void **state)
 	guest_profile_free(profile);
 }
 
-/* What a guest lacks is told with what is lost by it, and only where something is. */
-static void test_unseen(void **state)
-{
-	struct image *image = image_of(state);
-	struct guest_profile *profile = image->profile;
-	const bool sendpage = !strcmp(image->series, "5.10") || !strcmp(image->series, "6.1");
-	struct profile_hook kept[KT_HOOK_MAX];
-	char buf[120], *text = NULL;
-	size_t len;
-	FILE *out;
-
-	for (size_t h = 0; h < KT_HOOK_MAX; h++)
-		assert_null(profile_unseen(profile, h, buf, sizeof(buf)));
-	memcpy(kept, profile->hooks, sizeof(kept));
-	memset(profile->hooks, 0, sizeof(kept));
-	assert_string_equal(profile_unseen(profile, KT_HOOK_tee, buf, sizeof(buf)), "tee()");
-	assert_null(profile_unseen(profile, KT_HOOK_splice_file_to_pipe, buf, sizeof(buf)));
-	/* Where sockets have no ->sendpage() nothing is lost without the hook. */
-	assert_int_equal(!!profile_unseen(profile, KT_HOOK_sock_sendpage, buf, sizeof(buf)),
-			 sendpage);
-	out = open_memstream(&text, &len);
-	profile_print_text(profile, false, out);
-	fclose(out);
-	assert_non_null(strstr(text, "not in this guest; not seen: tee()\n"));
-	free(text);
-	memcpy(profile->hooks, kept, sizeof(kept));
-}
-
 static void test_json(void **state)
 {
 	struct image *image = image_of(state);
@@ -497,7 +469,6 @@ int main(void)
 		{ "the per-CPU base is the vCPU's GS base", test_percpu_base },
 		{ "a process's open files have the inodes it saw", test_files_of_a_process },
 		{ "every hook is found and holds ftrace's NOP", test_hooks },
-		{ "what is not seen for want of a hook is told", test_unseen },
 		{ "a vCPU's CR3 and LSTAR tell the kernel that runs", test_witness },
 		{ "the profile prints as JSON", test_json },
 	};

@@ -252,23 +252,17 @@ static void make_sockets(struct duel *d)
 	d->carrier_set = "sockets";
 }
 
-/* As fs_identity() in bpf/carrier_file.bpf.h has it. */
-static uint32_t fs_of(struct world *w, uint64_t sb)
-{
-	const struct kt_guest *g = &w->profile->guest;
-	uint64_t low = peek(w, sb + g->sb_uuid, 8), high = peek(w, sb + g->sb_uuid + 8, 8);
-	uint64_t mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
-
-	return low | high ? mixed >> 32 : peek(w, sb + g->sb_dev, 4);
-}
-
 static void make_files(struct duel *d)
 {
 	struct world *w = &d->w;
 	const struct kt_guest *g = &w->profile->guest;
 	uint64_t plain = file_of(w, SERIES, w->bystander, "plain");
 	uint64_t inode = peek(w, plain + g->file_inode, 8);
+	uint64_t sb = peek(w, inode + g->inode_sb, 8);
 
+	/* Without a UUID its device says which file system it is. */
+	set(w, sb + g->sb_uuid, 0, 8);
+	set(w, sb + g->sb_uuid + 8, 0, 8);
 	d->file_keys = calloc(POOL, sizeof(*d->file_keys));
 	for (int i = 0; i < POOL; i++) {
 		d->write_arg[i] = copy_of(w, plain);
@@ -276,7 +270,7 @@ static void make_files(struct duel *d)
 		set(w, d->write_arg[i] + g->file_inode, d->carrier[i], 8);
 		set(w, d->carrier[i] + g->inode_ino, 1000000 + i, 8);
 		d->file_keys[i].ino = 1000000 + i;
-		d->file_keys[i].fs = fs_of(w, peek(w, inode + g->inode_sb, 8));
+		d->file_keys[i].fs = peek(w, sb + g->sb_dev, 4);
 		d->file_keys[i].generation = peek(w, inode + g->inode_generation, 4);
 	}
 	d->write_hook = KT_HOOK_file_permission;
