@@ -285,7 +285,7 @@ static int receive_accepted(struct run *r, void *data, size_t size)
 	close(fd);
 	return error;
 }
-SOCKET(fastopen, "tcp4/msg-fastopen", "socket_sendmsg", setup_fastopen, send_fastopen,
+SOCKET(fastopen, "tcp4/msg-fastopen", "tcp_fastopen", setup_fastopen, send_fastopen,
        receive_accepted);
 
 /* getsockopt(TCP_ZEROCOPY_RECEIVE) copies what does not fill a page into the caller's buffer. */
