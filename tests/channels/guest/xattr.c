@@ -71,5 +71,6 @@ CHANNEL(symlink_short, .name = "xattr/symlink-short", .hook = "inode_init,inode_
 
 NOT_COVERED(names, "names: of files, of xattrs, of keys; a link that is followed, not read",
 	    "each open and directory listing would be a flow");
-NOT_COVERED(security_xattr, "xattrs of `security.*` and `system.*`, ACLs",
-	    "the kernel and its tools set and read them of every file; users cannot choose what is in them");
+NOT_COVERED(
+	security_xattr, "xattrs of `security.*` and `system.*`, ACLs",
+	"the kernel and its tools set and read them of every file; users cannot choose what is in them");
