@@ -52,6 +52,8 @@ DEFINE_SET(files, struct kt_file_key, struct kt_file)
 DEFINE_SET(processes, struct kt_object_key, struct kt_process)
 DEFINE_SET(sockets, struct kt_object_key, struct kt_socket)
 DEFINE_SET(pipes, struct kt_object_key, struct kt_pipe)
+DEFINE_SET(messages, struct kt_object_key, struct kt_message)
+DEFINE_SET(keys, struct kt_object_key, struct kt_key)
 
 /*
  * The set could not take the object that e->record tells of: from now on what is
@@ -104,6 +106,27 @@ static __always_inline void carrier_is_pipe(struct event *e, u64 pipe, u64 ino)
 	e->file = 0;
 }
 
+static __always_inline void carrier_is_object(struct event *e, u32 kind, u64 gva)
+{
+	e->carrier_kind = kind;
+	e->carrier = gva;
+	e->file = 0;
+}
+
+/*
+ * The memory and registers of another process, known by its address space; task
+ * is any of its threads. False: it is the actor's own, or there is none.
+ */
+static __always_inline bool carrier_is_memory(struct event *e, u64 mm, u64 task)
+{
+	if (!mm || !task || mm == actor_mm(e))
+		return false;
+	e->carrier_kind = KT_KIND_PROCESS;
+	e->carrier = mm;
+	e->file = task;
+	return true;
+}
+
 /* The carrier's entry in its set; NULL: it is in none. */
 static __always_inline struct kt_managed *carrier_managed(struct event *e)
 {
@@ -117,6 +140,13 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 		return bpf_map_lookup_elem(&sockets, &key);
 	case KT_KIND_PIPE:
 		return bpf_map_lookup_elem(&pipes, &key);
+	case KT_KIND_PROCESS:
+		key.gva = g64(e, e->file + guest.task_signal);
+		return bpf_map_lookup_elem(&processes, &key);
+	case KT_KIND_MESSAGE:
+		return bpf_map_lookup_elem(&messages, &key);
+	case KT_KIND_KEY:
+		return bpf_map_lookup_elem(&keys, &key);
 	}
 	return NULL;
 }
@@ -126,12 +156,21 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 /* Labels of the carrier, and e->cause. */
 static __always_inline u64 carrier_labels(struct event *e)
 {
-	struct kt_managed *managed = carrier_managed(e);
+	struct kt_managed *managed = carrier_managed(e), *shared = NULL;
+	struct kt_object_key mm = { .gva = e->carrier };
+	u64 labels = managed ? managed->labels : 0;
 
-	if (!managed)
-		return overflow(e->carrier_kind, &e->cause);
-	e->cause = managed->cause;
-	return managed->labels;
+	if (managed)
+		e->cause = managed->cause;
+	else
+		labels = overflow(e->carrier_kind, &e->cause);
+	if (e->carrier_kind == KT_KIND_PROCESS && shared_mm_count)
+		shared = bpf_map_lookup_elem(&shared_mms, &mm);
+	if (shared && (shared->labels & ~labels)) {
+		e->cause = shared->cause;
+		labels |= shared->labels;
+	}
+	return labels;
 }
 
 /* --- describing carriers ------------------------------------------------- */
@@ -210,6 +249,20 @@ static __always_inline void describe_path(struct event *e)
 		path_prepend(e, dentry);
 }
 
+/* A key's serial number and description; the number comes after its allocation. */
+static __always_inline void describe_key(struct event *e, struct kt_object *o, u64 key)
+{
+	u32 len = guest_copy(e, g64(e, key + guest.key_description), KT_ADDR_LEN - 1);
+
+	o->kind = KT_KIND_KEY;
+	o->gva = key;
+	o->ino = g32(e, key + guest.key_serial);
+	if (len >= KT_ADDR_LEN)
+		return;
+	bpf_probe_read_kernel(o->name, len, e->scratch);
+	o->name_len = len;
+}
+
 /* Fills o with the carrier at hand; a file's path goes to the record's path. */
 __noinline int describe_carrier(struct event *e, struct kt_object *o)
 {
@@ -224,9 +277,23 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 		o->generation = e->key.generation;
 		if (e->file)
 			describe_path(e);
+		else if (e->dentry && e->leaf)
+			path_build_leaf(e, e->mount, e->dentry, e->leaf);
+		else if (e->dentry)
+			path_build(e, e->mount, e->dentry);
 		else
 			e->path_start = KT_PATH_MAX;
 		record_path(e);
+		break;
+	case KT_KIND_PROCESS:
+		describe_process(e, o, e->file);
+		break;
+	case KT_KIND_KEY:
+		describe_key(e, o, e->carrier);
+		break;
+	case KT_KIND_MESSAGE:
+		o->kind = KT_KIND_MESSAGE;
+		o->gva = e->carrier;
 		break;
 	case KT_KIND_PIPE:
 		o->kind = KT_KIND_PIPE;
@@ -295,6 +362,8 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	fresh->process.managed.told = 0;
 	fresh->process.managed.cause = 0;
 	fresh->process.managed.since_ns = bpf_ktime_get_ns();
+	fresh->process.sent = 0;
+	fresh->process.sent_cause = 0;
 	fresh->process.pid = e->record.target.pid;
 	fresh->process.uid = e->record.target.uid;
 	__builtin_memcpy(fresh->process.comm, e->record.target.comm, KT_COMM_LEN);
@@ -334,9 +403,11 @@ static __always_inline void name_file(struct event *e, char *name)
 	u32 len;
 
 	__builtin_memset(name, 0, KT_NAME_LEN);
-	if (!e->file)
+	dentry = e->file ? g64(e, e->file + guest.file_path_dentry) : e->dentry;
+	if (!dentry)
 		return;
-	dentry = g64(e, e->file + guest.file_path_dentry);
+	if (!e->file && e->leaf)
+		dentry = e->leaf + 4 - guest.dentry_name_len;
 	len = g32(e, dentry + guest.dentry_name_len);
 	len = guest_copy(e, g64(e, dentry + guest.dentry_name), len);
 	if (len > KT_NAME_LEN - 1)
@@ -373,6 +444,12 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		if (comes_again(e))
 			return NULL;
 		return sockets_add(&object, &fresh->socket, labels, grown);
+	case KT_KIND_KEY:
+		fresh->key.managed = managed;
+		fresh->key.serial = e->record.target.ino;
+		bpf_probe_read_kernel(fresh->key.description, KT_NAME_LEN - 1,
+				      e->record.target.name);
+		return keys_add(&object, &fresh->key, labels, grown);
 	}
 	return NULL;
 }
@@ -480,6 +557,19 @@ static __always_inline void read_from(struct event *e, u32 flow)
 		process_join(e, e->task, labels, 1);
 }
 
+/*
+ * The same, where the guest's own locks let nobody write between this hook and
+ * the end of the read: there is no race, so nothing to publish.
+ */
+static __always_inline void read_locked(struct event *e, u32 flow)
+{
+	u64 labels = carrier_labels(e);
+
+	e->flow = flow;
+	if (labels && !actor_is_kthread(e))
+		process_join(e, e->task, labels, 1);
+}
+
 /* P3, P5: what a managed process writes becomes managed. */
 static __always_inline void write_to(struct event *e, u32 flow)
 {
@@ -488,6 +578,16 @@ static __always_inline void write_to(struct event *e, u32 flow)
 	e->flow = flow;
 	if (labels)
 		carrier_join(e, labels, BY_ACTOR);
+}
+
+/* The same for another process's memory: that process becomes managed. */
+static __always_inline void poke_into(struct event *e)
+{
+	u64 labels = actor_labels(e);
+
+	e->flow = KT_FLOW_POKE;
+	if (labels)
+		process_join(e, e->file, labels, 0);
 }
 
 #endif

@@ -120,8 +120,9 @@ __noinline u64 file_judge(struct event *e)
 	epoch = policy_epoch;
 	now = bpf_ktime_get_ns();
 	count(KT_COUNT_JUDGED);
-	labels = path_judge(e, g64(e, e->file + guest.file_path_mnt),
-			    g64(e, e->file + guest.file_path_dentry));
+	labels = e->file ? path_judge(e, g64(e, e->file + guest.file_path_mnt),
+				      g64(e, e->file + guest.file_path_dentry))
+			 : path_judge(e, e->mount ? e->mount + guest.mount_mnt : 0, e->dentry);
 	if (g32(e, e->carrier + guest.inode_nlink) > 1) {
 		e->labels = labels;
 		e->walk_node = g64(e, e->carrier + guest.inode_dentry);
@@ -129,7 +130,8 @@ __noinline u64 file_judge(struct event *e)
 			event_fail(e, KT_LOST_WALK_BOUND, e->carrier);
 		return e->labels;
 	}
-	if (!labels && !e->failed && now >= judge_again_until)
+	/* Without an open file its mount is a guess: no verdict to keep. */
+	if (!labels && e->file && !e->failed && now >= judge_again_until)
 		bpf_map_update_elem(&judged, &key, &epoch, BPF_ANY);
 	return labels;
 }
@@ -156,8 +158,67 @@ static __always_inline void file_first_touch(struct event *e)
 	if (labels)
 		carrier_join(e, labels, BY_POLICY);
 	managed = bpf_map_lookup_elem(&files, &key);
-	if (managed && !e->failed)
+	if (managed && e->file && !e->failed)
 		managed->judged_epoch = policy_epoch;
+}
+
+/*
+ * A mount of the file system: the first, mostly the only one. A list up to 6.17, then
+ * a pointer.
+ */
+static __always_inline u64 mount_of(struct event *e, u64 sb)
+{
+	u64 first;
+
+	if (guest.sb_mounts == KT_ABSENT)
+		return 0;
+	first = g64(e, sb + guest.sb_mounts);
+	if (guest.mount_instance == KT_ABSENT)
+		return first;
+	return first == sb + guest.sb_mounts ? 0 : first - guest.mount_instance;
+}
+
+/* What a dentry names becomes the carrier at hand; false: it is no carrier. */
+static __always_inline bool carrier_is_dentry(struct event *e, u64 dentry)
+{
+	u64 inode = g64(e, dentry + guest.dentry_inode);
+
+	e->file = 0;
+	e->dentry = dentry;
+	e->leaf = 0;
+	if (!inode || !carrier_is_inode(e, inode))
+		return false;
+	e->mount = mount_of(e, g64(e, inode + guest.inode_sb));
+	file_first_touch(e);
+	return true;
+}
+
+#define MEMORY_FILE 1	/* no value of S_IFMT */
+
+/*
+ * A file of /proc that shows a process's memory: mem always, environ and cmdline
+ * when the operator asks for it (ps and its like read these of everybody).
+ */
+static __always_inline int carrier_is_memory_file(struct event *e, u64 file, u64 inode)
+{
+	u64 operations = g64(e, file + guest.file_op), mm, pid, task;
+
+	if (operations == guest.sym_proc_mem_operations ||
+	    (follow_arguments && operations == guest.sym_proc_environ_operations)) {
+		mm = g64(e, file + guest.file_private_data);
+		if (!mm || guest.mm_owner == KT_ABSENT)
+			return 0;
+		return carrier_is_memory(e, mm, g64(e, mm + guest.mm_owner)) ? MEMORY_FILE : 0;
+	}
+	if (!follow_arguments || operations != guest.sym_proc_cmdline_operations)
+		return 0;
+	/* struct pid's list of the tasks that it is the thread id of */
+	pid = g64(e, inode - guest.proc_inode_vfs_inode + guest.proc_inode_pid);
+	task = pid ? g64(e, pid + guest.pid_tasks) : 0;
+	if (!task)
+		return 0;
+	task -= guest.task_pid_links;
+	return carrier_is_memory(e, g64(e, task + guest.task_mm), task) ? MEMORY_FILE : 0;
 }
 
 /* The open file becomes the carrier at hand; false: it is no carrier. */
@@ -171,10 +232,11 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 	inode = g64(e, file + guest.file_inode);
 	kind = g16(e, inode + guest.inode_mode) & S_IFMT;
 	e->file = file;
+	e->dentry = 0;
 	switch (kind) {
 	case S_IFREG:
 		if (!carrier_is_inode(e, inode))
-			return 0;
+			return carrier_is_memory_file(e, file, inode);
 		file_first_touch(e);
 		return S_IFREG;
 	case S_IFIFO:
@@ -199,7 +261,7 @@ static __always_inline void file_is_read(struct event *e, u64 file)
 		carrier_is_file(e, file);
 	}
 	if (kind)
-		read_from(e, e->carrier_kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ);
+		read_from(e, pending_flow(e->carrier_kind));
 	else if (!e->failed)
 		pending_done(e);
 }
@@ -209,7 +271,9 @@ static __always_inline void file_is_written(struct event *e, u64 file)
 {
 	u32 kind = carrier_is_file(e, file);
 
-	if (kind && kind != S_IFSOCK)
+	if (kind == MEMORY_FILE)
+		poke_into(e);
+	else if (kind && kind != S_IFSOCK)
 		write_to(e, KT_FLOW_WRITE);
 }
 

@@ -13,6 +13,11 @@
 #include "carrier_pipe.bpf.h"
 #include "carrier_unix.bpf.h"
 #include "carrier_inet.bpf.h"
+#include "carrier_message.bpf.h"
+#include "carrier_memory.bpf.h"
+#include "carrier_key.bpf.h"
+#include "carrier_xattr.bpf.h"
+#include "carrier_core.bpf.h"
 #include "process.bpf.h"
 #include "mapping.bpf.h"
 
@@ -131,6 +136,7 @@ static __always_inline void event_reset(struct event *e)
 	e->cause = 0;
 	e->flow = 0;
 	e->file = 0;
+	e->dentry = 0;
 	e->mode = LIVE;
 	work_reset(e);
 }

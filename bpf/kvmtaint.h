@@ -93,7 +93,7 @@ struct kt_file_key {
 };
 
 struct kt_object_key {
-	__u64 gva;		/* signal_struct, pipe_inode_info or sock */
+	__u64 gva;		/* signal_struct, pipe_inode_info, sock, msg_msg or key */
 };
 
 struct kt_file {
@@ -108,6 +108,8 @@ struct kt_process {
 	__u32 pid;
 	__u32 uid;
 	char comm[KT_COMM_LEN];
+	__u64 sent;		/* labels that a record of a message of this process names */
+	__u64 sent_cause;	/* seq of that record */
 };
 
 struct kt_socket {
@@ -120,6 +122,19 @@ struct kt_socket {
 struct kt_pipe {
 	struct kt_managed managed;
 	__u64 ino;
+};
+
+struct kt_message {
+	struct kt_managed managed;
+	__u32 recorded;		/* has a spread record of its own, so leaves with one */
+	__u32 pad;
+};
+
+struct kt_key {
+	struct kt_managed managed;
+	__s32 serial;
+	__u32 pad;
+	char description[KT_NAME_LEN];
 };
 
 enum kt_record_type {
@@ -137,6 +152,8 @@ enum kt_kind {
 	KT_KIND_PIPE,
 	KT_KIND_SOCKET,
 	KT_KIND_MEMORY,		/* an address space shared by processes */
+	KT_KIND_MESSAGE,	/* of a System V or POSIX message queue */
+	KT_KIND_KEY,
 };
 
 /* Why a flow could be missed: reasons of a "lost" record. */
@@ -165,6 +182,9 @@ enum kt_flow {
 	KT_FLOW_SPLICE,
 	KT_FLOW_BEFORE_ATTACH,	/* held before kvmtaint came */
 	KT_FLOW_USERFAULT,	/* copied by a userfaultfd into another process's memory */
+	KT_FLOW_PEEK,		/* out of another process's memory or registers */
+	KT_FLOW_POKE,		/* into them */
+	KT_FLOW_CORE_DUMP,
 	KT_FLOW_MAX,
 };
 
@@ -185,7 +205,7 @@ struct kt_endpoint {
 struct kt_object {
 	__u32 kind;		/* enum kt_kind */
 	__u32 dev;
-	__u64 ino;
+	__u64 ino;		/* of a key: its serial number */
 	__u32 generation;
 	__u32 pid;
 	__u32 tid;
@@ -197,7 +217,7 @@ struct kt_object {
 	__u16 protocol;		/* IPPROTO_* */
 	__u16 name_len;		/* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	char name[KT_ADDR_LEN];	/* UNIX socket: sun_path; abstract: first byte 0 */
+	char name[KT_ADDR_LEN];	/* UNIX socket: sun_path; abstract: first byte 0. Key: description */
 	__u32 pad;
 };
 

@@ -70,6 +70,20 @@ __noinline int path_build(struct event *e, u64 mount, u64 dentry)
 	return 0;
 }
 
+/* The same for a name, a struct qstr, in the directory of dentry. */
+static __always_inline int path_build_leaf(struct event *e, u64 mount, u64 dentry, u64 leaf)
+{
+	e->walk_mount = mount;
+	e->walk_dentry = dentry;
+	e->path_start = KT_PATH_MAX;
+	e->path_cut = 0;
+	/* { hash, len, name }, as in a dentry */
+	if (path_prepend(e, leaf + 4 - guest.dentry_name_len) ||
+	    walk(e, PATH_DEPTH, path_step) >= PATH_DEPTH)
+		e->path_cut = 1;
+	return 0;
+}
+
 static long dfa_step(u32 step, struct event **at_hand)
 {
 	struct event *e = *at_hand;

@@ -159,6 +159,15 @@ static __always_inline bool syscall_reads(u32 nr)
 	case 327:	/* preadv2 */
 	case 426:	/* io_uring_enter */
 		return true;
+	case 89:	/* readlink */
+	case 101:	/* ptrace */
+	case 191:	/* getxattr */
+	case 192:	/* lgetxattr */
+	case 193:	/* fgetxattr */
+	case 267:	/* readlinkat */
+	case 310:	/* process_vm_readv */
+	case 464:	/* getxattrat */
+		return true;
 	}
 	return false;
 }
@@ -217,6 +226,13 @@ static long pending_next_step(u32 step, struct event **at_hand)
 	return 0;
 }
 
+static __always_inline u32 pending_flow(u32 kind)
+{
+	if (kind == KT_KIND_SOCKET)
+		return KT_FLOW_RECEIVE;
+	return kind == KT_KIND_PROCESS ? KT_FLOW_PEEK : KT_FLOW_READ;
+}
+
 /*
  * Every thread that may be reading a carrier that grew takes its labels. Runs
  * as a program of its own, once the handler is done.
@@ -234,7 +250,12 @@ static __always_inline void pending_scan(struct event *e)
 			break;
 		e->told_at = at + 1;
 		work_at_hand(e, grown);
-		e->flow = grown->kind == KT_KIND_SOCKET ? KT_FLOW_RECEIVE : KT_FLOW_READ;
+		e->flow = pending_flow(grown->kind);
+		/* Who reads its memory is known by the address space. */
+		if (grown->kind == KT_KIND_PROCESS) {
+			e->carrier = grown->mm;
+			e->file = grown->carrier;
+		}
 		count(KT_COUNT_SCANS);
 		walk(e, slots_used, pending_step);
 	}

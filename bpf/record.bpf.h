@@ -67,7 +67,7 @@ __noinline int record_actor(struct event *e)
 		return 0;
 	}
 	/* The thread that is looked at is in some other call, or in none. */
-	if (e->flow == KT_FLOW_BEFORE_ATTACH)
+	if (e->flow == KT_FLOW_BEFORE_ATTACH || e->flow == KT_FLOW_CORE_DUMP)
 		return 0;
 	regs = user_regs(e, e->task);
 	if (!regs)

@@ -15,6 +15,7 @@ const volatile __u64 host_direct_map_symbol = 0;	/* &page_offset_base; 0: no sec
 const volatile __u32 host_levels = 4;
 const volatile bool dfa_loaded = false;
 const volatile __u64 all_labels = 0;	/* that the policy can give */
+const volatile bool follow_arguments = false;	/* reading /proc/PID/cmdline, environ is a flow */
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -63,6 +64,8 @@ struct kt_grown {
 	u64 carrier;		/* of a process: a task of it */
 	u64 file;
 	u64 signal;		/* of a process */
+	u64 mm;			/* of a process: its address space */
+	u64 dentry;
 	u64 labels;
 	u64 cause;
 	struct kt_file_key key;
@@ -138,7 +141,10 @@ struct event {
 	struct kt_file_key key;
 	u64 labels;
 	u64 cause;
-	u64 file;		/* struct file behind a file carrier; 0: none */
+	u64 file;		/* struct file behind a file carrier, 0: none; of memory: a task */
+	u64 dentry;		/* of a file carrier without a struct file; 0: none */
+	u64 mount;		/* struct mount by which dentry's path goes */
+	u64 leaf;		/* struct qstr below dentry, of an inode still without one; 0: none */
 
 	u64 id;			/* of the event, on this CPU */
 
@@ -209,6 +215,9 @@ MAP(files, BPF_MAP_TYPE_HASH, struct kt_file_key, struct kt_file, 1 << 20, GROWS
 MAP(processes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_process, 1 << 17, GROWS);
 MAP(sockets, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_socket, 1 << 20, GROWS);
 MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GROWS);
+
+MAP(messages, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_message, 1 << 18, GROWS);
+MAP(keys, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_key, 1 << 16, GROWS);
 
 /* Labels of address spaces that several processes share. */
 MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
@@ -282,6 +291,8 @@ struct fresh {
 	struct kt_socket socket;
 	struct kt_pipe pipe;
 	struct kt_early early;
+	struct kt_message message;
+	struct kt_key key;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 

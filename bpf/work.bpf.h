@@ -93,6 +93,7 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
 		return;
 	grown->carrier = e->carrier;
 	grown->file = e->file;
+	grown->dentry = e->dentry;
 	grown->signal = 0;
 	grown->labels = labels;
 	grown->cause = e->cause;
@@ -109,9 +110,12 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
 static __always_inline void work_process(struct event *e, struct kt_managed *managed, u64 task,
 					 u64 signal, u64 labels)
 {
+	u64 mm = g64(e, task + guest.task_mm);
+	s32 *bucket = readers_of(mm);
+	bool has_readers = mm && (!bucket || __sync_fetch_and_add(bucket, 0));
 	struct kt_grown *grown;
 
-	if (e->flow == KT_FLOW_FORK || e->flow == KT_FLOW_SHARED_MM) {
+	if (!has_readers && (e->flow == KT_FLOW_FORK || e->flow == KT_FLOW_SHARED_MM)) {
 		__sync_fetch_and_or(&managed->told, labels);
 		return;
 	}
@@ -124,7 +128,9 @@ static __always_inline void work_process(struct event *e, struct kt_managed *man
 	grown->labels = labels;
 	grown->cause = managed->cause;
 	grown->kind = KT_KIND_PROCESS;
-	grown->readers = 0;
+	grown->mm = mm;
+	grown->dentry = 0;
+	grown->readers = has_readers;
 	grown->tries = 0;
 }
 
@@ -135,6 +141,7 @@ static __always_inline void work_at_hand(struct event *e, const struct kt_grown 
 	e->carrier_kind = grown->kind;
 	e->key = grown->key;
 	e->file = grown->file;
+	e->dentry = grown->dentry;
 	e->cause = grown->cause;
 	e->labels = grown->labels;
 }

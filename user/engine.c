@@ -18,7 +18,8 @@
 #include "engine_internal.h"
 
 /* The maps that operators look at. */
-static const char *const pinned_maps[] = { "files", "processes", "sockets", "pipes", "counters" };
+static const char *const pinned_maps[] = { "files",    "processes", "sockets", "pipes",
+					   "messages", "keys",      "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 
@@ -264,6 +265,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	skel->rodata->dfa_loaded = opt->dfa != NULL;
 	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)
 		skel->rodata->all_labels |= opt->dfa->labels[s];
+	skel->rodata->follow_arguments = opt->follow_arguments;
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)
 		limit_sets(skel, opt->objects_max);

@@ -21,6 +21,7 @@ enum {
 	KEY_WITHOUT_HOOK,
 	KEY_MAX_OBJECTS,
 	KEY_MAX_READERS,
+	KEY_FOLLOW_ARGUMENTS,
 };
 
 #define ROOM_MAX (1 << 26)
@@ -41,6 +42,8 @@ static const struct argp_option trace_options[] = {
 	  " open before kvmtaint came", 2 },
 	{ "without-hook", KEY_WITHOUT_HOOK, "ID", 0, "For tests: plant no trap for this hook (an id of"
 	  " vmlinux-guest/hooks.def), and miss what it catches. May be repeated", 2 },
+	{ "follow-arguments", KEY_FOLLOW_ARGUMENTS, NULL, 0, "Reading /proc/PID/cmdline or environ"
+	  " of a managed process is a flow too (ps reads them of all)", 2 },
 	{ NULL, 0, NULL, 0, "Records:", 3 },
 	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 3 },
 	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
@@ -149,6 +152,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_NO_SCAN:
 		o->no_scan = true;
+		break;
+	case KEY_FOLLOW_ARGUMENTS:
+		o->follow_arguments = true;
 		break;
 	case 'o':
 		o->output = arg;

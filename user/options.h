@@ -25,6 +25,7 @@ struct options {
 	bool no_scan;
 	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */
 	size_t without_hook_count;
+	bool follow_arguments;
 	const char *output;
 	enum record_format format;
 	bool quiet, verbose, json;

@@ -247,6 +247,7 @@ static void print_object(struct json_object *record, const char *key)
 	kind = string_of(thing, "kind");
 	name = string_of(thing, !strcmp(kind, "file")	   ? "path"
 				: !strcmp(kind, "process") ? "comm"
+				: !strcmp(kind, "key")	   ? "description"
 							   : "name");
 	if (!strcmp(kind, "socket"))
 		printf("%s ", string_of(thing, "family"));

@@ -114,6 +114,15 @@ static void add_socket(struct json_object *to, const struct kt_object *o)
 	json_object_object_add(to, "remote", side);
 }
 
+static void add_key(struct json_object *to, const struct kt_object *o)
+{
+	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
+
+	json_add_number(to, "serial", o->ino);
+	json_add_bytes(to, "description", o->name, strnlen(o->name, len));
+	json_add_address(to, "object", o->gva);
+}
+
 static struct json_object *object_json(const struct kt_record *rec, const struct kt_object *o)
 {
 	struct json_object *to = json_object_new_object();
@@ -129,6 +138,12 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 	case KT_KIND_PIPE:
 		json_add_number(to, "inode", o->ino);
 		json_add_address(to, "object", o->gva);
+		break;
+	case KT_KIND_MESSAGE:
+		json_add_address(to, "object", o->gva);
+		break;
+	case KT_KIND_KEY:
+		add_key(to, o);
 		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:

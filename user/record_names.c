@@ -39,6 +39,9 @@ const char *record_flow_name(uint32_t flow)
 		[KT_FLOW_SPLICE] = "splice",
 		[KT_FLOW_BEFORE_ATTACH] = "before_attach",
 		[KT_FLOW_USERFAULT] = "userfault",
+		[KT_FLOW_PEEK] = "peek",
+		[KT_FLOW_POKE] = "poke",
+		[KT_FLOW_CORE_DUMP] = "core_dump",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_FLOW_MAX, "a flow has no name");
@@ -51,6 +54,7 @@ const char *record_kind_name(uint32_t kind)
 		[KT_KIND_NONE] = "policy",     [KT_KIND_FILE] = "file",
 		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
 		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
+		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
 	};
 
 	return NAME_OF(names, kind);

@@ -109,6 +109,10 @@ static void write_target(FILE *out, const struct kt_record *rec)
 	case KT_KIND_PIPE:
 		fprintf(out, "inode: %llu\n", (unsigned long long)o->ino);
 		break;
+	case KT_KIND_KEY:
+		fprintf(out, "serial: %llu\n", (unsigned long long)o->ino);
+		line(out, "description", o->name, strnlen(o->name, sizeof(o->name)));
+		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:
 		line(out, "comm", o->comm, strnlen(o->comm, sizeof(o->comm)));

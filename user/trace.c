@@ -97,6 +97,7 @@ static enum exit_status load_engine(struct trace *t)
 		.objects_max = t->options->objects_max,
 		.readers_max = t->options->readers_max,
 		.pin_dir = pin_dir,
+		.follow_arguments = t->options->follow_arguments,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
 

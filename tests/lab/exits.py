@@ -46,6 +46,11 @@ OPERATIONS = {
     "unix-socket-close": ("UNIX socket + close", 2000, None),
     "create-unlink": ("create + unlink", 500, None),
     "rename": ("rename", 500, None),
+    "mq": ("POSIX message queue: send + receive", 2000, 2),
+    "msg": ("System V message: msgsnd + msgrcv", 2000, 2),
+    "getxattr": ("getxattr of security.*", 2000, 1),
+    "get-acl": ("getxattr of an ACL", 2000, None),
+    "symlink": ("symlink + readlink + unlink", 500, None),
     "page-fault": ("page fault", 2000, None),
     "fork": ("fork + exit + wait", 200, None),
     "exec": ("fork + exec + exit + wait", 100, None),
@@ -143,11 +148,14 @@ def say(name, good, why):
 
 def check_maps():
     guest("cat >/tmp/hold <<'END'\n"
-          "import os, socket, sys, time\n"
+          "import ctypes, os, socket, sys, time\n"
           "open('/srv/secret/a').read()\n"
           "open('/srv/copy', 'w').write('x')\n"
           "r, w = os.pipe(); os.write(w, b'x')\n"
           "a, b = socket.socketpair(); a.send(b'x')\n"
+          "call = ctypes.CDLL(None).syscall\n"
+          "call(248, b'user', b'held', b'x', 1, -4)\n"
+          "call(69, call(68, 0, 0o600), (ctypes.c_long * 2)(1, 0), 8, 0)\n"
           "open('/tmp/held', 'w').write(f'{os.getpid()} {os.fstat(r).st_ino} {os.fstat(b.fileno()).st_ino} "
           "{os.stat(\"/srv/copy\").st_ino}')\n"
           "time.sleep(1000)\nEND\n"
@@ -162,6 +170,9 @@ def check_maps():
     say("maps-pipe", any(each["value"]["ino"] == pipe for each in formatted("pipes")), f"no pipe {pipe}")
     say("maps-socket", any(each["value"]["ino"] == socket and each["value"]["family"] == 1
                            for each in formatted("sockets")), f"no socket {socket}")
+    keys = ["".join(each["value"]["description"]) for each in formatted("keys")]
+    say("maps-key", "held" in keys, f"no key is called held, but: {keys}")
+    say("maps-message", any(each["value"]["managed"]["labels"] == 1 for each in formatted("messages")), "no message")
     text = subprocess.run(["bpftool", "map", "dump", "pinned", f"{PINS}/processes"], check=True,
                           capture_output=True, text=True).stdout
     with open(f"{os.environ['OUT']}/processes.dump", "w") as file:

@@ -31,6 +31,7 @@ struct world {
 	uint64_t tasks, objects; /* where the copies lie */
 	uint32_t object_count;
 	uint64_t moved; /* guest text gva -> this process's memory */
+	bool follow_arguments;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -127,17 +128,12 @@ static inline uint64_t file_of(const struct world *w, const char *series, uint64
 	return peek(w, peek(w, fdt + g->fdt_fd, 8) + 8 * image_number(series, key), 8);
 }
 
-/*
- * Runs one hook with a task as current on a vCPU. A page of the image that is
- * not in memory is brought in, as by the slow path. The enum kt_lost of it, or
- * -errno; may be called by several threads, each with a vCPU of its own.
- */
-static inline int64_t run_hook(const struct world *w, uint32_t vcpu, enum kt_hook hook,
-			       uint64_t current, uint64_t a0, uint64_t a1)
+/* run_hook() with all the arguments that a hook may look at. */
+static inline int64_t run_hook_with(const struct world *w, uint32_t vcpu, enum kt_hook hook,
+				    uint64_t current, const uint64_t args[4])
 {
 	const struct kt_guest *g = &w->profile->guest;
 	struct kt_deferred input = {
-		.args = { a0, a1 },
 		.site = w->profile->hooks[hook].site.v,
 		/* By which "current" is read from the task's group_leader: itself. */
 		.percpu_base = current + g->task_group_leader - g->sym_current_task,
@@ -145,6 +141,7 @@ static inline int64_t run_hook(const struct world *w, uint32_t vcpu, enum kt_hoo
 	};
 	int ret;
 
+	memcpy(input.args, args, 4 * sizeof(args[0]));
 	for (int i = 0; i < 64; i++) {
 		ret = engine_replay(w->engine, &input, true);
 		if (ret)
@@ -154,6 +151,17 @@ static inline int64_t run_hook(const struct world *w, uint32_t vcpu, enum kt_hoo
 		(void)*(volatile char *)(uintptr_t)input.fault;
 	}
 	return input.result;
+}
+
+/*
+ * Runs one hook with a task as current on a vCPU. A page of the image that is
+ * not in memory is brought in, as by the slow path. The enum kt_lost of it, or
+ * -errno; may be called by several threads, each with a vCPU of its own.
+ */
+static inline int64_t run_hook(const struct world *w, uint32_t vcpu, enum kt_hook hook,
+			       uint64_t current, uint64_t a0, uint64_t a1)
+{
+	return run_hook_with(w, vcpu, hook, current, (uint64_t[4]){ a0, a1 });
 }
 
 static inline uint64_t labels_of(const struct world *w, const char *set_name, const void *key)
@@ -215,6 +223,7 @@ static inline bool world_open(struct world *w, const char *series)
 	opt.mem = w->mem;
 	opt.objects_max = w->objects_max;
 	opt.readers_max = w->readers_max ? w->readers_max : 4 * POOL;
+	opt.follow_arguments = w->follow_arguments;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 	return true;

@@ -298,6 +298,55 @@ static void an_end_is_recorded_whole(void **state)
 	}
 }
 
+static void a_message_is_recorded(void **state)
+{
+	struct absence *a = absence(state);
+	uint64_t message = copy_of(&a->w, a->w.bystander), signal = signal_of(&a->w, 0);
+	const struct event sent = { KT_HOOK_msg_alloc, WRITER, message, 0 };
+	const struct event taken = { KT_HOOK_msg_store, READER, 0, message };
+	const struct event exits = { KT_HOOK_task_exit, READER, READER, 1 };
+	const struct event undo[] = { exits, { KT_HOOK_task_exit, WRITER, WRITER, 1 } };
+	struct outcome present = {};
+
+	for (int absent = 0; absent < 2; absent++) {
+		manage(&a->w, "processes", signal_of(&a->w, 1), 1);
+		run(a, &sent, absent);
+		assert_int_equal(a->now.count, 1);
+		run(a, &taken, absent);
+		assert_int_equal(a->now.count, 2);
+		assert_int_equal(labels_of(&a->w, "processes", &signal), 1);
+		assert_int_equal(labels_of(&a->w, "messages", &message), 0);
+		if (absent)
+			assert_memory_equal(a->now.records, present.records,
+					    2 * sizeof(struct kt_record));
+		present = a->now;
+		for (size_t i = 0; i < 2; i++)
+			run(a, &undo[i], false);
+	}
+}
+
+/* Whoever reads another's memory is found, although its own is out. */
+static void a_reader_of_memory_is_told(void **state)
+{
+	struct absence *a = absence(state);
+	const struct kt_guest *g = &a->w.profile->guest;
+	uint64_t file = file_of(&a->w, a->series, a->w.holder, "fifo"), pipe = pipe_of(a, file);
+	uint64_t mm = copy_of(&a->w, a->w.bystander), other = copy_of(&a->w, a->w.bystander);
+	const struct event peek_hook = { KT_HOOK_ptrace, READER, WRITER, 2 };
+	const struct event e = { KT_HOOK_file_permission, WRITER, file, MAY_READ };
+	const struct event undo[] = {
+		{ KT_HOOK_task_exit, READER, READER, 1 },
+		{ KT_HOOK_task_exit, WRITER, WRITER, 1 },
+		peek_hook,
+	};
+
+	set(&a->w, READER + g->task_mm, other, 8);
+	set(&a->w, WRITER + g->task_mm, mm, 8);
+	manage(&a->w, "pipes", pipe, 1);
+	run(a, &peek_hook, false);
+	is_the_same_when_absent(a, &e, undo, 3, 2);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -311,6 +360,8 @@ int main(void)
 		TEST(a_leak_is_recorded_once),
 		TEST(a_child_inherits),
 		TEST(an_end_is_recorded_whole),
+		TEST(a_message_is_recorded),
+		TEST(a_reader_of_memory_is_told),
 	};
 	int failed = 0;
 

@@ -231,6 +231,8 @@ static int write_spreads(FILE *out, struct kt_record *r)
 		unix_socket("", 0),
 		{ .kind = KT_KIND_PIPE, .ino = 5, .gva = 7 },
 		{ .kind = KT_KIND_MEMORY, .gva = 5 },
+		{ .kind = KT_KIND_MESSAGE, .gva = 6 },
+		{ .kind = KT_KIND_KEY, .ino = 9, .gva = 8, .name = "a\xff", .name_len = 2 },
 		{ .kind = KT_KIND_NONE },
 	};
 	size_t n = sizeof(kinds) / sizeof(kinds[0]), i, flow = 0, k;

@@ -18,13 +18,16 @@
 #include "guest.h"
 
 #include <arpa/inet.h>
+#include <mqueue.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 
 #define BYTES 64
 
@@ -390,6 +393,53 @@ static void call_rename(void)
 	memcpy(path, other, sizeof(path));
 }
 
+static void need_mq(void)
+{
+	struct mq_attr attr = { .mq_maxmsg = 1, .mq_msgsize = BYTES };
+
+	a = mq_open("/marked", O_RDWR | O_CREAT, 0600, &attr);
+	check(a >= 0 && !mq_unlink("/marked"), "mq_open");
+}
+
+static void call_mq(void)
+{
+	check(!mq_send(a, buf, BYTES, 0) && mq_receive(a, buf, BYTES, NULL) == BYTES, "mq");
+}
+
+static void need_msg(void)
+{
+	a = msgget(IPC_PRIVATE, 0600);
+	check(a >= 0, "msgget");
+}
+
+static void call_msg(void)
+{
+	struct {
+		long type;
+		char text[BYTES];
+	} message = { .type = 1 };
+
+	check(!msgsnd(a, &message, BYTES, 0) && msgrcv(a, &message, BYTES, 0, 0) == BYTES, "msg");
+}
+
+/* What ls -l asks of a file. */
+static void call_getxattr(void)
+{
+	getxattr(path, "security.selinux", buf, BYTES);
+}
+
+static void call_get_acl(void)
+{
+	getxattr(path, "system.posix_acl_access", buf, BYTES);
+}
+
+static void call_symlink(void)
+{
+	check(!symlink("text", "marked-link") && readlink("marked-link", buf, BYTES) == 4 &&
+		      !unlink("marked-link"),
+	      "symlink");
+}
+
 /* The first touch of a page, each time. */
 static void call_fault(void)
 {
@@ -496,6 +546,11 @@ static const struct {
 	{ "udp-socket-close", need_nothing, call_udp_close },
 	{ "create-unlink", need_nothing, call_create_unlink },
 	{ "rename", need_file, call_rename },
+	{ "mq", need_mq, call_mq },
+	{ "msg", need_msg, call_msg },
+	{ "getxattr", need_file, call_getxattr },
+	{ "get-acl", need_file, call_get_acl },
+	{ "symlink", need_nothing, call_symlink },
 	{ "page-fault", need_page, call_fault },
 	{ "page-fault-file", need_file_page, call_fault },
 	{ "epoll", need_epoll, call_epoll },

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a file carries beside its data: extended attributes that users choose the
+ * content of, and the text of a symbolic link. Both have the labels of the file.
+ */
+#ifndef KVMTAINT_CARRIER_XATTR_BPF_H
+#define KVMTAINT_CARRIER_XATTR_BPF_H
+
+#include "carrier_file.bpf.h"
+
+#define S_IFLNK		0120000
+
+/* "user.*" and "trusted.*"; a name that lies across two pages counts as one. */
+static __always_inline bool xattr_is_data(struct event *e, u64 name)
+{
+	u64 word;
+
+	if (guest_copy(e, name, 8) != 8)
+		return true;
+	bpf_probe_read_kernel(&word, 8, e->scratch);
+	return (word & 0xffffffffffULL) == 0x2e72657375ULL ||	/* "user." */
+	       word == 0x2e64657473757274ULL;			/* "trusted." */
+}
+
+/* security_inode_setxattr([idmap,] dentry, name, value, size, flags) */
+static __always_inline void on_inode_setxattr(struct event *e)
+{
+	bool mapped = guest.vfsmount_idmap != KT_ABSENT;
+	u64 dentry = mapped ? e->args[1] : e->args[0], name = mapped ? e->args[2] : e->args[1];
+
+	if (actor_labels(e) && xattr_is_data(e, name) && carrier_is_dentry(e, dentry))
+		write_to(e, KT_FLOW_WRITE);
+}
+
+/* security_inode_getxattr(dentry, name) */
+static __always_inline void on_inode_getxattr(struct event *e)
+{
+	if (xattr_is_data(e, e->args[1]) && carrier_is_dentry(e, e->args[0]))
+		read_from(e, KT_FLOW_READ);
+}
+
+/*
+ * security_inode_init_security(inode, dir, name, ...): a new inode, that nobody else can
+ * see yet. Only that of a link has its text from whoever makes it.
+ */
+static __always_inline void on_inode_init(struct event *e)
+{
+	u64 inode = e->args[0], dir = e->args[1], sb, alias;
+
+	if (!actor_labels(e) || (g16(e, inode + guest.inode_mode) & S_IFMT) != S_IFLNK ||
+	    !carrier_is_inode(e, inode))
+		return;
+	sb = g64(e, inode + guest.inode_sb);
+	alias = g64(e, dir + guest.inode_dentry);
+	e->file = 0;
+	e->dentry = alias ? alias - guest.dentry_alias : 0;
+	e->leaf = e->args[2];
+	e->mount = mount_of(e, sb);
+	write_to(e, KT_FLOW_WRITE);
+}
+
+/* security_inode_readlink(dentry) */
+static __always_inline void on_inode_readlink(struct event *e)
+{
+	if (carrier_is_dentry(e, e->args[0]))
+		read_from(e, KT_FLOW_READ);
+}
+
+#endif

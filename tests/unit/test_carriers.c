@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Messages, another's memory, keys, xattrs, symbolic links and core dumps, by the
+ * engine run natively over RAM images of five guest kernels. Two processes, SENDER
+ * and RECEIVER, are copies of the image's own; so are the objects between them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "replay_world.h"
+
+#define SENDER	    0
+#define RECEIVER    1
+#define RECORDS_MAX 16
+#define MAY_WRITE   2
+#define MAY_READ    4
+#define FOLL_WRITE  1
+#define PROC_MAGIC  0x9fa0
+#define S_IFLNK	    0120000
+
+/* struct pt_regs of x86-64 */
+#define REGS_RDI     (14 * 8)
+#define REGS_ORIG_AX (15 * 8)
+#define REGS_CS	     (17 * 8)
+#define REGS_SS	     (20 * 8)
+
+struct play {
+	struct world w;
+	const char *series;
+	struct kt_record records[RECORDS_MAX];
+	size_t count;
+};
+
+static int keep(void *ctx, const struct kt_record *record, size_t len)
+{
+	struct play *p = ctx;
+
+	assert_true(p->count < RECORDS_MAX);
+	memset(&p->records[p->count], 0, sizeof(*record));
+	memcpy(&p->records[p->count++], record, len);
+	return 0;
+}
+
+static void hook4(struct play *p, enum kt_hook hook, uint32_t who, uint64_t a0, uint64_t a1,
+		  uint64_t a2, uint64_t a3)
+{
+	uint64_t args[4] = { a0, a1, a2, a3 };
+
+	assert_true(p->w.profile->hooks[hook].site.v);
+	assert_int_equal(run_hook_with(&p->w, 0, hook, task(&p->w, who), args), 0);
+	p->count = 0;
+	assert_true(engine_drain(p->w.engine, keep, p) >= 0);
+}
+
+static void hook(struct play *p, enum kt_hook which, uint32_t who, uint64_t a0, uint64_t a1)
+{
+	hook4(p, which, who, a0, a1, 0, 0);
+}
+
+static uint64_t process(struct play *p, uint32_t who)
+{
+	uint64_t key = signal_of(&p->w, who);
+
+	return labels_of(&p->w, "processes", &key);
+}
+
+/* Labels of an object of a set that is known by its address. */
+static uint64_t object(struct play *p, const char *set_name, uint64_t gva)
+{
+	return labels_of(&p->w, set_name, &gva);
+}
+
+static void sender_knows(struct play *p)
+{
+	uint64_t file = file_of(&p->w, p->series, p->w.holder, "secret");
+
+	hook(p, KT_HOOK_file_permission, SENDER, file, MAY_READ);
+	assert_int_equal(process(p, SENDER), 1);
+}
+
+/* An object that is only an address with zeroes. */
+static uint64_t blank(struct play *p)
+{
+	uint64_t at = copy_of(&p->w, p->w.bystander);
+
+	memset((void *)(uintptr_t)(at + p->w.moved), 0, OBJECT_SIZE);
+	return at;
+}
+
+static uint64_t text(struct play *p, const char *bytes)
+{
+	uint64_t at = blank(p);
+
+	memcpy((void *)(uintptr_t)(at + p->w.moved), bytes, strlen(bytes) + 1);
+	return at;
+}
+
+/* An address space of its own for each, owned by its task. */
+static uint64_t memory_of(struct play *p, uint32_t who)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t mm = blank(p);
+
+	set(&p->w, mm + g->mm_owner, task(&p->w, who), 8);
+	set(&p->w, task(&p->w, who) + g->task_mm, mm, 8);
+	return mm;
+}
+
+/* --- fixture --------------------------------------------------------------- */
+
+static int open_play(void **state, bool follow_arguments)
+{
+	struct play *p = calloc(1, sizeof(*p));
+
+	p->series = *state;
+	p->w.follow_arguments = follow_arguments;
+	*state = p;
+	world_open(&p->w, p->series);
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	return open_play(state, false);
+}
+
+static int set_up_arguments(void **state)
+{
+	return open_play(state, true);
+}
+
+static int tear_down(void **state)
+{
+	struct play *p = *state;
+
+	world_close(&p->w);
+	*state = (void *)p->series;
+	free(p);
+	return 0;
+}
+
+static struct play *play(void **state)
+{
+	struct play *p = *state;
+
+	if (!p->w.engine)
+		skip();
+	return p;
+}
+
+/* --- messages -------------------------------------------------------------- */
+
+static void a_message_carries_to_who_takes_it(void **state)
+{
+	struct play *p = play(state);
+	uint64_t message = blank(p), seq;
+
+	sender_knows(p);
+	hook(p, KT_HOOK_msg_alloc, SENDER, message, 0);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_MESSAGE);
+	assert_int_equal(p->records[0].flow, KT_FLOW_SEND);
+	assert_int_equal(object(p, "messages", message), 1);
+	seq = p->records[0].seq;
+	hook(p, KT_HOOK_msg_store, RECEIVER, 0, message);
+	assert_int_equal(p->count, 2);
+	assert_int_equal(p->records[0].source.kind, KT_KIND_MESSAGE);
+	assert_int_equal(p->records[0].cause, seq);
+	assert_int_equal(p->records[1].type, KT_RECORD_GONE);
+	assert_int_equal(p->records[1].previous, seq);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(object(p, "messages", message), 0);
+}
+
+static void further_messages_have_the_first_ones_record(void **state)
+{
+	struct play *p = play(state);
+	uint64_t first = blank(p), second = blank(p), seq;
+
+	sender_knows(p);
+	hook(p, KT_HOOK_msg_alloc, SENDER, first, 0);
+	seq = p->records[0].seq;
+	hook(p, KT_HOOK_msg_alloc, SENDER, second, 0);
+	assert_int_equal(p->count, 0);
+	hook(p, KT_HOOK_msg_store, RECEIVER, 0, second);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].cause, seq);
+}
+
+static void a_new_message_does_not_inherit(void **state)
+{
+	struct play *p = play(state);
+	uint64_t message = blank(p);
+
+	sender_knows(p);
+	hook(p, KT_HOOK_msg_alloc, SENDER, message, 0);
+	hook(p, KT_HOOK_msg_alloc, RECEIVER, message, 0);
+	assert_int_equal(object(p, "messages", message), 0);
+	hook(p, KT_HOOK_msg_store, RECEIVER, 0, message);
+	assert_int_equal(process(p, RECEIVER), 0);
+}
+
+static void a_copy_of_a_message_carries_too(void **state)
+{
+	struct play *p = play(state);
+	uint64_t message = blank(p), copy = blank(p);
+
+	sender_knows(p);
+	hook(p, KT_HOOK_msg_alloc, SENDER, message, 0);
+	hook(p, KT_HOOK_msg_alloc, RECEIVER, copy, 0);
+	hook(p, KT_HOOK_msg_copy, RECEIVER, message, copy);
+	hook(p, KT_HOOK_msg_store, RECEIVER, 0, copy);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(object(p, "messages", copy), 0);
+	assert_int_equal(object(p, "messages", message), 1);
+}
+
+/* --- another's memory ------------------------------------------------------ */
+
+static void process_vm_goes_by_its_direction(void **state)
+{
+	struct play *p = play(state);
+	uint64_t senders = memory_of(p, SENDER), receivers = memory_of(p, RECEIVER);
+
+	sender_knows(p);
+	/* The clean one writes into the managed one: nothing. */
+	hook4(p, KT_HOOK_remote_pages, RECEIVER, senders, 0, 1, FOLL_WRITE);
+	assert_int_equal(process(p, RECEIVER), 0);
+	/* The managed one reads the clean one: nothing. */
+	hook4(p, KT_HOOK_remote_pages, SENDER, receivers, 0, 1, 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+	hook4(p, KT_HOOK_remote_pages, SENDER, receivers, 0, 1, FOLL_WRITE);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].flow, KT_FLOW_POKE);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_reader_of_memory_joins(void **state)
+{
+	struct play *p = play(state);
+	uint64_t senders = memory_of(p, SENDER);
+
+	memory_of(p, RECEIVER);
+	sender_knows(p);
+	hook4(p, KT_HOOK_remote_pages, RECEIVER, senders, 0, 1, 0);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].flow, KT_FLOW_PEEK);
+	assert_int_equal(p->records[0].source.kind, KT_KIND_PROCESS);
+	assert_int_equal(p->records[0].source.pid, 1000 + SENDER);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_reader_that_came_first_is_told(void **state)
+{
+	struct play *p = play(state);
+	uint64_t senders = memory_of(p, SENDER);
+
+	memory_of(p, RECEIVER);
+	hook4(p, KT_HOOK_remote_pages, RECEIVER, senders, 0, 1, 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+	sender_knows(p);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(p->records[p->count - 1].flow, KT_FLOW_PEEK);
+}
+
+static void ptrace_goes_by_its_request(void **state)
+{
+	struct play *p = play(state);
+	static const uint64_t peeks[] = { 1, 2, 3, 12, 14, 18, 0x4204 };
+	static const uint64_t neither[] = { 0, 7, 9, 16, 17, 24, 0x4200, 0x4206, 0x4207 };
+
+	memory_of(p, SENDER);
+	memory_of(p, RECEIVER);
+	sender_knows(p);
+	for (size_t i = 0; i < sizeof(neither) / sizeof(neither[0]); i++) {
+		hook(p, KT_HOOK_ptrace, RECEIVER, task(&p->w, SENDER), neither[i]);
+		hook(p, KT_HOOK_ptrace, SENDER, task(&p->w, RECEIVER), neither[i]);
+	}
+	for (size_t i = 0; i < sizeof(peeks) / sizeof(peeks[0]); i++)
+		hook(p, KT_HOOK_ptrace, SENDER, task(&p->w, RECEIVER), peeks[i]);
+	assert_int_equal(process(p, RECEIVER), 0);
+	hook(p, KT_HOOK_ptrace, RECEIVER, task(&p->w, SENDER), 2);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+/* A file of /proc with these operations that shows the sender's memory. */
+static uint64_t proc_file(struct play *p, uint64_t operations, uint64_t mm)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t file = copy_of(&p->w, file_of(&p->w, p->series, p->w.holder, "secret"));
+	uint64_t inode, proc = blank(p), sb = blank(p), pid = blank(p);
+
+	/* A proc_inode, with its inode inside. */
+	set(&p->w, proc + g->proc_inode_pid, pid, 8);
+	inode = proc + g->proc_inode_vfs_inode;
+	set(&p->w, pid + g->pid_tasks, task(&p->w, SENDER) + g->task_pid_links, 8);
+	set(&p->w, inode + g->inode_mode, 0100600, 2);
+	set(&p->w, inode + g->inode_sb, sb, 8);
+	set(&p->w, sb + g->sb_magic, PROC_MAGIC, 8);
+	set(&p->w, file + g->file_inode, inode, 8);
+	set(&p->w, file + g->file_op, operations, 8);
+	set(&p->w, file + g->file_private_data, mm, 8);
+	return file;
+}
+
+static void proc_mem_is_memory(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t mm = memory_of(p, SENDER), receivers = memory_of(p, RECEIVER);
+	uint64_t own = proc_file(p, g->sym_proc_mem_operations, receivers);
+
+	assert_true(g->sym_proc_mem_operations && g->sym_proc_environ_operations &&
+		    g->sym_proc_cmdline_operations);
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, RECEIVER, own, MAY_READ);
+	hook(p, KT_HOOK_file_permission, RECEIVER, proc_file(p, g->sym_proc_environ_operations, mm),
+	     MAY_READ);
+	hook(p, KT_HOOK_file_permission, RECEIVER, proc_file(p, g->sym_proc_cmdline_operations, 0),
+	     MAY_READ);
+	assert_int_equal(process(p, RECEIVER), 0);
+	hook(p, KT_HOOK_file_permission, RECEIVER, proc_file(p, g->sym_proc_mem_operations, mm),
+	     MAY_READ);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(p->records[0].flow, KT_FLOW_PEEK);
+}
+
+static void proc_mem_is_written(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t receivers = memory_of(p, RECEIVER);
+
+	memory_of(p, SENDER);
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, SENDER,
+	     proc_file(p, g->sym_proc_mem_operations, receivers), MAY_WRITE);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void environ_is_followed_when_asked_for(void **state)
+{
+	struct play *p = play(state);
+	uint64_t mm = memory_of(p, SENDER);
+
+	memory_of(p, RECEIVER);
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, RECEIVER,
+	     proc_file(p, p->w.profile->guest.sym_proc_environ_operations, mm), MAY_READ);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void arguments_are_followed_when_asked_for(void **state)
+{
+	struct play *p = play(state);
+
+	memory_of(p, SENDER);
+	memory_of(p, RECEIVER);
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, RECEIVER,
+	     proc_file(p, p->w.profile->guest.sym_proc_cmdline_operations, 0), MAY_READ);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+/* --- keys ------------------------------------------------------------------ */
+
+/* Makes the task be in a system call. */
+static void in_syscall(struct play *p, uint32_t who, uint64_t number, uint64_t first)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t regs = blank(p), at = task(&p->w, who) + g->task_stack;
+
+	set(&p->w, at, regs - g->kernel_stack_size + g->pt_regs_size, 8);
+	set(&p->w, regs + REGS_SS, 0x2b, 8);
+	set(&p->w, regs + REGS_CS, 0x33, 8);
+	set(&p->w, regs + REGS_ORIG_AX, number, 8);
+	set(&p->w, regs + REGS_RDI, first, 8);
+}
+
+static void a_key_carries_to_who_reads_it(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t key = blank(p);
+
+	set(&p->w, key + g->key_serial, 12345, 4);
+	set(&p->w, key + g->key_description, text(p, "token"), 8);
+	hook(p, KT_HOOK_key_instantiate, RECEIVER, key, 0);
+	assert_int_equal(object(p, "keys", key), 0);
+	sender_knows(p);
+	hook(p, KT_HOOK_key_instantiate, SENDER, key, 0);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_KEY);
+	assert_int_equal(p->records[0].target.ino, 12345);
+	assert_string_equal(p->records[0].target.name, "token");
+	/* keyctl(KEYCTL_SETPERM): looked up, not read */
+	in_syscall(p, RECEIVER, 250, 5);
+	hook(p, KT_HOOK_key_validate, RECEIVER, key, 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+	in_syscall(p, RECEIVER, 250, 11);
+	hook(p, KT_HOOK_key_validate, RECEIVER, key, 0);
+	assert_int_equal(process(p, RECEIVER), 1);
+	hook(p, KT_HOOK_key_free, RECEIVER, key, 0);
+	assert_int_equal(p->records[0].type, KT_RECORD_GONE);
+	assert_int_equal(object(p, "keys", key), 0);
+}
+
+static void an_updated_key_takes_labels(void **state)
+{
+	struct play *p = play(state);
+	uint64_t key = blank(p);
+
+	set(&p->w, key + p->w.profile->guest.key_description, text(p, "token"), 8);
+	sender_knows(p);
+	hook(p, KT_HOOK_key_update, SENDER, key, 0);
+	assert_int_equal(object(p, "keys", key), 1);
+}
+
+/* --- what a file carries beside its data ------------------------------------- */
+
+static uint64_t dentry_of(struct play *p, const char *name)
+{
+	return peek(&p->w,
+		    file_of(&p->w, p->series, p->w.holder, name) +
+			    p->w.profile->guest.file_path_dentry,
+		    8);
+}
+
+/* A regular file of its own: a dentry and inode that the policy does not name. */
+static uint64_t plain_dentry(struct play *p, uint32_t mode)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t from = dentry_of(p, "secret"), at = copy_of(&p->w, from), inode = blank(p);
+	uint64_t name = text(p, "plain");
+
+	set(&p->w, inode + g->inode_mode, mode, 2);
+	set(&p->w, inode + g->inode_nlink, 1, 4);
+	set(&p->w, inode + g->inode_ino, 4711, 8);
+	set(&p->w, inode + g->inode_sb,
+	    peek(&p->w, peek(&p->w, from + g->dentry_inode, 8) + g->inode_sb, 8), 8);
+	set(&p->w, at + g->dentry_inode, inode, 8);
+	set(&p->w, at + g->dentry_name, name, 8);
+	set(&p->w, at + g->dentry_name_len, 5, 4);
+	return at;
+}
+
+static void set_xattr(struct play *p, uint32_t who, uint64_t dentry, const char *name)
+{
+	bool mapped = p->w.profile->guest.vfsmount_idmap != KT_ABSENT;
+
+	if (mapped)
+		hook4(p, KT_HOOK_inode_setxattr, who, 0, dentry, text(p, name), 0);
+	else
+		hook4(p, KT_HOOK_inode_setxattr, who, dentry, text(p, name), 0, 0);
+}
+
+static void user_xattrs_have_the_files_labels(void **state)
+{
+	struct play *p = play(state);
+	uint64_t dentry = plain_dentry(p, 0100600);
+
+	sender_knows(p);
+	set_xattr(p, SENDER, dentry, "security.capability");
+	assert_int_equal(p->count, 0);
+	hook(p, KT_HOOK_inode_getxattr, RECEIVER, dentry, text(p, "user.note"));
+	assert_int_equal(process(p, RECEIVER), 0);
+	set_xattr(p, SENDER, dentry, "user.note");
+	/* The receiver came first: it is told too. */
+	assert_int_equal(p->count, 2);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_FILE);
+	assert_int_equal(p->records[0].target.ino, 4711);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_classified_files_xattr_is_classified(void **state)
+{
+	struct play *p = play(state);
+	uint64_t dentry = dentry_of(p, "secret");
+
+	hook(p, KT_HOOK_inode_getxattr, RECEIVER, dentry, text(p, "system.posix_acl_access"));
+	hook(p, KT_HOOK_inode_getxattr, RECEIVER, dentry, text(p, "security.selinux"));
+	assert_int_equal(process(p, RECEIVER), 0);
+	hook(p, KT_HOOK_inode_getxattr, RECEIVER, dentry, text(p, "trusted.note"));
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_link_made_by_a_managed_process_is_read(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t link = plain_dentry(p, S_IFLNK | 0777), plain = plain_dentry(p, 0100600);
+	uint64_t folder = peek(&p->w, dentry_of(p, "secret") + g->dentry_parent, 8);
+	uint64_t dir = peek(&p->w, folder + g->dentry_inode, 8), name = blank(p);
+
+	set(&p->w, name + 4, 4, 4);
+	set(&p->w, name + 8, text(p, "link"), 8);
+	sender_knows(p);
+	hook4(p, KT_HOOK_inode_init, SENDER, peek(&p->w, plain + g->dentry_inode, 8), dir, name, 0);
+	hook(p, KT_HOOK_inode_readlink, RECEIVER, link, 0);
+	assert_int_equal(p->count, 0);
+	hook4(p, KT_HOOK_inode_init, SENDER, peek(&p->w, link + g->dentry_inode, 8), dir, name, 0);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_FILE);
+	assert_int_equal(p->records[0].path_len, strlen("/tmp/link"));
+	assert_memory_equal(p->records[0].path, "/tmp/link", strlen("/tmp/link"));
+	hook(p, KT_HOOK_inode_readlink, RECEIVER, link, 0);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+/* --- core dumps ------------------------------------------------------------ */
+
+static void a_core_dump_is_written(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t params = blank(p), file = file_of(&p->w, p->series, p->w.holder, "pipe_write");
+
+	set(&p->w, params + g->coredump_file, file, 8);
+	sender_knows(p);
+	hook(p, KT_HOOK_dump_emit, RECEIVER, params, 0);
+	assert_int_equal(p->count, 0);
+	hook(p, KT_HOOK_dump_emit, SENDER, params, 0);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].flow, KT_FLOW_CORE_DUMP);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_PIPE);
+	hook(p, KT_HOOK_dump_emit, SENDER, params, 0);
+	assert_int_equal(p->count, 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST_ARGUMENTS(function)                                                                   \
+	cmocka_unit_test_setup_teardown(function, set_up_arguments, tear_down)
+
+int main(void)
+{
+	struct CMUnitTest tests[] = {
+		TEST(a_message_carries_to_who_takes_it),
+		TEST(further_messages_have_the_first_ones_record),
+		TEST(a_new_message_does_not_inherit),
+		TEST(a_copy_of_a_message_carries_too),
+		TEST(process_vm_goes_by_its_direction),
+		TEST(a_reader_of_memory_joins),
+		TEST(a_reader_that_came_first_is_told),
+		TEST(ptrace_goes_by_its_request),
+		TEST(proc_mem_is_memory),
+		TEST(proc_mem_is_written),
+		TEST_ARGUMENTS(environ_is_followed_when_asked_for),
+		TEST_ARGUMENTS(arguments_are_followed_when_asked_for),
+		TEST(a_key_carries_to_who_reads_it),
+		TEST(an_updated_key_takes_labels),
+		TEST(user_xattrs_have_the_files_labels),
+		TEST(a_classified_files_xattr_is_classified),
+		TEST(a_link_made_by_a_managed_process_is_read),
+		TEST(a_core_dump_is_written),
+	};
+	int failed = 0;
+
+	for (size_t i = 0; i < IMAGE_COUNT; i++) {
+		char name[64];
+
+		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
+			tests[t].initial_state = (void *)image_series[i];
+		snprintf(name, sizeof(name), "carriers on %s", image_series[i]);
+		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
+						  NULL, NULL);
+	}
+	return failed;
+}
