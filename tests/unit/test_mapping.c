@@ -23,6 +23,7 @@ static int set_up(void **state)
 	const struct kt_guest *g;
 
 	*state = m;
+	m->w.objects_max = 1024;
 	if (!world_open(&m->w, series))
 		return 0;
 	g = &m->w.profile->guest;
@@ -465,7 +466,7 @@ static void wild_pointers_end(void **state)
 			must_end(m);
 			set(&m->w, places[place], before, 8);
 			bpf_map_delete_elem(engine_map_fd(m->w.engine, "processes"), &signal);
-			bpf_map_delete_elem(engine_map_fd(m->w.engine, "files"), &f->key);
+			forget_file(m, 0);
 		}
 	}
 	/* What was left unsettled goes with its objects; the engine still works. */
