@@ -229,6 +229,24 @@ static void a_child_is_not_walked_for_what_its_parent_has(void **state)
 	assert_int_equal(file_labels(m, 0), 3);
 }
 
+static void what_was_shared_before_attach_counts(void **state)
+{
+	struct mapping_world *m = world(state);
+
+	people(m, 3);
+	for (uint32_t n = 0; n < 3; n++) {
+		add_vma(m, n, &m->files[n / 2], SHARED_RW);
+		build_mm(m, n);
+	}
+	assert_int_equal(engine_before_attach(m->w.engine, GVA(task(&m->w, 0)),
+					      GVA(secret_of_image(m)), false, true),
+			 0);
+	assert_int_equal(process_labels(m, 0), 1);
+	assert_int_equal(file_labels(m, 0), 1);
+	assert_int_equal(process_labels(m, 1), 1);
+	assert_int_equal(process_labels(m, 2), 0);
+}
+
 /* --- while mappings are made ------------------------------------------------- */
 
 static void maps(struct mapping_world *m, uint64_t current, uint32_t file, uint32_t mode)
@@ -508,6 +526,7 @@ int main(void)
 		TEST(all_of_many_mappings_are_found),
 		TEST(all_of_many_mappers_are_found_once),
 		TEST(a_child_is_not_walked_for_what_its_parent_has),
+		TEST(what_was_shared_before_attach_counts),
 		TEST(what_is_about_to_be_mapped_counts),
 		TEST(what_a_writer_has_locked_is_walked_again_before_the_next_event),
 		TEST(a_lock_that_is_never_let_go_is_said),
