@@ -8,13 +8,13 @@
 
 #include "replay_world.h"
 
-#define SMALL	   256 /* room for a VMA, a maple node or a struct file */
-#define LEAF_VMAS  7 /* of each leaf; every second slot is a gap */
-#define VMAS_MAX   56
-#define SHARES_MAX 256
-#define FILES_MAX  32
-#define PEOPLE_MAX 220
-#define RECORDS	   1024
+#define SMALL	    256 /* room for a VMA, a maple node or a struct file */
+#define LEAF_VMAS   7 /* of each leaf; every second slot is a gap */
+#define VMAS_MAX    56
+#define SHARES_MAX  256
+#define FILES_MAX   32
+#define PEOPLE_MAX  220
+#define RECORDS	    1024
 
 #define VM_READ	    0x01UL
 #define VM_WRITE    0x02UL
@@ -252,7 +252,7 @@ static inline uint32_t event(struct mapping_world *m, enum kt_hook hook, uint64_
 	return input.result;
 }
 
-#define EVENT(m, hook, current, ...) \
+#define EVENT(m, hook, current, ...)                                                               \
 	event(m, KT_HOOK_##hook, current, (const uint64_t[6]){ __VA_ARGS__ })
 
 #define MAY_WRITE 2

@@ -323,9 +323,8 @@ static void a_lock_that_is_never_let_go_is_said(void **state)
 	build_mm(m, 1);
 	assert_int_equal(learns(m, 0, 1), 0);
 	for (int i = 0; i < 80; i++) {
-		assert_int_equal(EVENT(m, file_permission, task(&m->w, 1), m->files[0].file,
-				       MAY_READ),
-				 0);
+		assert_int_equal(
+			EVENT(m, file_permission, task(&m->w, 1), m->files[0].file, MAY_READ), 0);
 		for (size_t r = 0; r < m->count; r++)
 			lost += m->records[r].type == KT_RECORD_LOST &&
 				m->records[r].lost == KT_LOST_WALK_BOUND;
@@ -455,7 +454,11 @@ static void wild_pointers_end(void **state)
 {
 	struct mapping_world *m = world(state);
 	const struct kt_guest *g = &m->w.profile->guest;
-	const uint64_t wild[] = { 0xdead000000000100, 1, 8, ~0ULL, 0x0fffffffffffff1e,
+	const uint64_t wild[] = { 0xdead000000000100,
+				  1,
+				  8,
+				  ~0ULL,
+				  0x0fffffffffffff1e,
 				  m->w.profile->guest.text_gva | 0x1e };
 	struct shared_file *f = &m->files[0];
 	uint64_t *places, vma;

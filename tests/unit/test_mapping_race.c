@@ -14,12 +14,12 @@
 
 #include "mapping_world.h"
 
-#define SERIES	   "6.12"
-#define WRITER	   (POOL - 1)
-#define PEOPLE	   64
-#define GATE	   0 /* the file by which labels come to the mapper, where they do */
-#define FILES	   (FILES_MAX - 1)
-#define MAP_SHARED_FLAG 1
+#define SERIES		 "6.12"
+#define WRITER		 (POOL - 1)
+#define PEOPLE		 64
+#define GATE		 0 /* the file by which labels come to the mapper, where they do */
+#define FILES		 (FILES_MAX - 1)
+#define MAP_SHARED_FLAG	 1
 #define MAP_PRIVATE_FLAG 2
 
 struct duel {
@@ -297,7 +297,8 @@ static void without_the_walk_mappers_are_missed(void **state)
 	struct duel *d = duel(state);
 	uint32_t handler = KT_HOOK_MAX + 1;
 
-	assert_int_equal(bpf_map_delete_elem(engine_map_fd(d->m.w.engine, "handlers"), &handler), 0);
+	assert_int_equal(bpf_map_delete_elem(engine_map_fd(d->m.w.engine, "handlers"), &handler),
+			 0);
 	d->rounds = 2000;
 	fight(d);
 	assert_true(d->missed > 0);
