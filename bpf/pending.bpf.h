@@ -55,6 +55,14 @@ static __always_inline void reader_reads(struct kt_reader *reader, u64 carrier)
 		__sync_fetch_and_add(bucket, -1);
 }
 
+static __always_inline struct kt_reader *reader_of(u64 task)
+{
+	struct kt_object_key key = { .gva = task };
+	u32 *slot = bpf_map_lookup_elem(&reader_slots, &key);
+
+	return slot ? bpf_map_lookup_elem(&readers, slot) : NULL;
+}
+
 /* Publishes that the acting thread reads the carrier at hand; false: no slot is free. */
 static __always_inline bool pending_publish(struct event *e)
 {
@@ -82,20 +90,12 @@ static __always_inline bool pending_publish(struct event *e)
  */
 static __always_inline void pending_done(struct event *e)
 {
-	struct kt_object_key key = { .gva = actor_task(e) };
-	u32 *slot = bpf_map_lookup_elem(&reader_slots, &key);
-	struct kt_reader *reader = slot ? bpf_map_lookup_elem(&readers, slot) : NULL;
+	struct kt_reader *reader = reader_of(actor_task(e));
 
-	if (reader && reader->carrier)
-		reader_reads(reader, 0);
-}
-
-static __always_inline struct kt_reader *reader_of(u64 task)
-{
-	struct kt_object_key key = { .gva = task };
-	u32 *slot = bpf_map_lookup_elem(&reader_slots, &key);
-
-	return slot ? bpf_map_lookup_elem(&readers, slot) : NULL;
+	if (!reader || !reader->carrier)
+		return;
+	reader->maps = 0;
+	reader_reads(reader, 0);
 }
 
 /*

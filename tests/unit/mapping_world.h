@@ -8,13 +8,13 @@
 
 #include "replay_world.h"
 
-#define SMALL	   256 /* room for a VMA, a maple node or a struct file */
-#define LEAF_VMAS  7 /* of each leaf; every second slot is a gap */
-#define VMAS_MAX   56
-#define SHARES_MAX 256
-#define FILES_MAX  32
-#define PEOPLE_MAX 220
-#define RECORDS	   1024
+#define SMALL	    256 /* room for a VMA, a maple node or a struct file */
+#define LEAF_VMAS   7 /* of each leaf; every second slot is a gap */
+#define VMAS_MAX    56
+#define SHARES_MAX  256
+#define FILES_MAX   32
+#define PEOPLE_MAX  220
+#define RECORDS	    1024
 
 #define VM_READ	    0x01UL
 #define VM_WRITE    0x02UL
@@ -28,7 +28,6 @@ struct shared_file {
 	uint64_t inode, file, mapping;
 	uint64_t vmas[SHARES_MAX];
 	uint32_t count;
-	struct kt_file_key key;
 };
 
 struct person {
@@ -62,6 +61,18 @@ static inline uint64_t small_object(struct mapping_world *m)
 	return at;
 }
 
+/* The key of file n in the set; false: it is not in it. */
+static inline bool file_key(const struct mapping_world *m, uint32_t n, struct kt_file_key *key)
+{
+	int fd = engine_map_fd(m->w.engine, "files");
+	struct kt_file_key *before = NULL;
+
+	for (; !bpf_map_get_next_key(fd, before, key); before = key)
+		if (key->ino == 0x10000 + n)
+			return true;
+	return false;
+}
+
 /* A regular file with an inode of its own, that nobody has mapped. */
 static inline void make_file(struct mapping_world *m, uint32_t n, const char *series)
 {
@@ -79,9 +90,6 @@ static inline void make_file(struct mapping_world *m, uint32_t n, const char *se
 	set(&m->w, f->file + g->file_inode, f->inode, 8);
 	set(&m->w, f->mapping + g->mapping_i_mmap, 0, 8);
 	set(&m->w, f->mapping + g->mapping_rwsem, 0, 8);
-	f->key.ino = 0x10000 + n;
-	f->key.fs = fs_of(&m->w, peek(&m->w, f->inode + g->inode_sb, 8));
-	f->key.generation = peek(&m->w, f->inode + g->inode_generation, 4);
 }
 
 /* Gives task n an address space and a thread list of its own. */
@@ -244,7 +252,7 @@ static inline uint32_t event(struct mapping_world *m, enum kt_hook hook, uint64_
 	return input.result;
 }
 
-#define EVENT(m, hook, current, ...) \
+#define EVENT(m, hook, current, ...)                                                               \
 	event(m, KT_HOOK_##hook, current, (const uint64_t[6]){ __VA_ARGS__ })
 
 #define MAY_WRITE 2
@@ -266,7 +274,17 @@ static inline uint64_t process_labels(struct mapping_world *m, uint32_t n)
 
 static inline uint64_t file_labels(struct mapping_world *m, uint32_t n)
 {
-	return labels_of(&m->w, "files", &m->files[n].key);
+	struct kt_file_key key;
+
+	return file_key(m, n, &key) ? labels_of(&m->w, "files", &key) : 0;
+}
+
+static inline void forget_file(struct mapping_world *m, uint32_t n)
+{
+	struct kt_file_key key;
+
+	if (file_key(m, n, &key))
+		bpf_map_delete_elem(engine_map_fd(m->w.engine, "files"), &key);
 }
 
 /* How many spread records have this target. */

@@ -23,6 +23,7 @@ static int set_up(void **state)
 	const struct kt_guest *g;
 
 	*state = m;
+	m->w.objects_max = 1024;
 	if (!world_open(&m->w, series))
 		return 0;
 	g = &m->w.profile->guest;
@@ -228,6 +229,24 @@ static void a_child_is_not_walked_for_what_its_parent_has(void **state)
 	assert_int_equal(file_labels(m, 0), 3);
 }
 
+static void what_was_shared_before_attach_counts(void **state)
+{
+	struct mapping_world *m = world(state);
+
+	people(m, 3);
+	for (uint32_t n = 0; n < 3; n++) {
+		add_vma(m, n, &m->files[n / 2], SHARED_RW);
+		build_mm(m, n);
+	}
+	assert_int_equal(engine_before_attach(m->w.engine, GVA(task(&m->w, 0)),
+					      GVA(secret_of_image(m)), false, true),
+			 0);
+	assert_int_equal(process_labels(m, 0), 1);
+	assert_int_equal(file_labels(m, 0), 1);
+	assert_int_equal(process_labels(m, 1), 1);
+	assert_int_equal(process_labels(m, 2), 0);
+}
+
 /* --- while mappings are made ------------------------------------------------- */
 
 static void maps(struct mapping_world *m, uint64_t current, uint32_t file, uint32_t mode)
@@ -304,9 +323,8 @@ static void a_lock_that_is_never_let_go_is_said(void **state)
 	build_mm(m, 1);
 	assert_int_equal(learns(m, 0, 1), 0);
 	for (int i = 0; i < 80; i++) {
-		assert_int_equal(EVENT(m, file_permission, task(&m->w, 1), m->files[0].file,
-				       MAY_READ),
-				 0);
+		assert_int_equal(
+			EVENT(m, file_permission, task(&m->w, 1), m->files[0].file, MAY_READ), 0);
 		for (size_t r = 0; r < m->count; r++)
 			lost += m->records[r].type == KT_RECORD_LOST &&
 				m->records[r].lost == KT_LOST_WALK_BOUND;
@@ -436,7 +454,11 @@ static void wild_pointers_end(void **state)
 {
 	struct mapping_world *m = world(state);
 	const struct kt_guest *g = &m->w.profile->guest;
-	const uint64_t wild[] = { 0xdead000000000100, 1, 8, ~0ULL, 0x0fffffffffffff1e,
+	const uint64_t wild[] = { 0xdead000000000100,
+				  1,
+				  8,
+				  ~0ULL,
+				  0x0fffffffffffff1e,
 				  m->w.profile->guest.text_gva | 0x1e };
 	struct shared_file *f = &m->files[0];
 	uint64_t *places, vma;
@@ -465,7 +487,7 @@ static void wild_pointers_end(void **state)
 			must_end(m);
 			set(&m->w, places[place], before, 8);
 			bpf_map_delete_elem(engine_map_fd(m->w.engine, "processes"), &signal);
-			bpf_map_delete_elem(engine_map_fd(m->w.engine, "files"), &f->key);
+			forget_file(m, 0);
 		}
 	}
 	/* What was left unsettled goes with its objects; the engine still works. */
@@ -507,6 +529,7 @@ int main(void)
 		TEST(all_of_many_mappings_are_found),
 		TEST(all_of_many_mappers_are_found_once),
 		TEST(a_child_is_not_walked_for_what_its_parent_has),
+		TEST(what_was_shared_before_attach_counts),
 		TEST(what_is_about_to_be_mapped_counts),
 		TEST(what_a_writer_has_locked_is_walked_again_before_the_next_event),
 		TEST(a_lock_that_is_never_let_go_is_said),

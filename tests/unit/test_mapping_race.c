@@ -14,12 +14,12 @@
 
 #include "mapping_world.h"
 
-#define SERIES	   "6.12"
-#define WRITER	   (POOL - 1)
-#define PEOPLE	   64
-#define GATE	   0 /* the file by which labels come to the mapper, where they do */
-#define FILES	   (FILES_MAX - 1)
-#define MAP_SHARED_FLAG 1
+#define SERIES		 "6.12"
+#define WRITER		 (POOL - 1)
+#define PEOPLE		 64
+#define GATE		 0 /* the file by which labels come to the mapper, where they do */
+#define FILES		 (FILES_MAX - 1)
+#define MAP_SHARED_FLAG	 1
 #define MAP_PRIVATE_FLAG 2
 
 struct duel {
@@ -112,11 +112,6 @@ static int count_mmap(void *ctx, const struct kt_record *record, size_t len)
 	return 0;
 }
 
-static void forget(struct duel *d, const char *set_name, const void *key)
-{
-	bpf_map_delete_elem(engine_map_fd(d->m.w.engine, set_name), key);
-}
-
 /* What is unsettled is walked before the next event: that comes first. */
 static void judge(struct duel *d, uint32_t round)
 {
@@ -127,8 +122,8 @@ static void judge(struct duel *d, uint32_t round)
 	strike(d, 0, KT_HOOK_file_permission, d->m.w.bystander, d->m.pipe_file, MAY_READ, 0);
 	d->missed += process_labels(&d->m, n) != 1 || file_labels(&d->m, file) != 1;
 	strike(d, 0, KT_HOOK_task_exit, thread, thread, 1, 0);
-	forget(d, "files", &d->m.files[file].key);
-	forget(d, "files", &d->m.files[GATE].key);
+	forget_file(&d->m, file);
+	forget_file(&d->m, GATE);
 	link_word(d, d->m.files[file].mapping + g->mapping_i_mmap, 0);
 	link_word(d, d->m.people[n].mm + g->mm_mt + g->maple_root, 0);
 	engine_drain(d->m.w.engine, count_mmap, d);
@@ -231,6 +226,7 @@ static int set_up(void **state)
 
 	*state = d;
 	d->random[1] = 88172645463325252ULL;
+	d->m.w.objects_max = 1024;
 	if (!world_open(&d->m.w, SERIES))
 		return 0;
 	g = &d->m.w.profile->guest;
@@ -301,7 +297,8 @@ static void without_the_walk_mappers_are_missed(void **state)
 	struct duel *d = duel(state);
 	uint32_t handler = KT_HOOK_MAX + 1;
 
-	assert_int_equal(bpf_map_delete_elem(engine_map_fd(d->m.w.engine, "handlers"), &handler), 0);
+	assert_int_equal(bpf_map_delete_elem(engine_map_fd(d->m.w.engine, "handlers"), &handler),
+			 0);
 	d->rounds = 2000;
 	fight(d);
 	assert_true(d->missed > 0);

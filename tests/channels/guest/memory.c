@@ -142,8 +142,9 @@ static int receive_private(struct run *r, void *data, size_t size)
 	return result(munmap(memory, SHARED_SIZE));
 }
 
-CHANNEL(private_later, .name = "memory/mmap-private-written-later", .hook = "mmap_file,file_permission",
-	.carrier = "file", .flags = BLOCKED, .send = send_write, .receive = receive_private);
+CHANNEL(private_later, .name = "memory/mmap-private-written-later",
+	.hook = "mmap_file,file_permission", .carrier = "file", .flags = BLOCKED,
+	.send = send_write, .receive = receive_private);
 
 /* Both may do nothing with what they mapped until mprotect(2). */
 static int send_mprotect(struct run *r, const void *data, size_t size)
@@ -343,6 +344,8 @@ static int send_to_child(struct run *r, char *memory, size_t size)
 {
 	if (!memory)
 		return -errno;
+	/* A file's bell has rung in the round before. */
+	memset(memory + BELL, 0, sizeof(uint32_t));
 	r->heir = fork();
 	if (!r->heir) {
 		wait_for(memory, 1);
@@ -451,7 +454,9 @@ static int pass(int socket, int fd)
 {
 	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
 	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = { .msg_iov = &vector,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
 				  .msg_controllen = sizeof(control) };
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
@@ -466,7 +471,9 @@ static int take(int socket)
 {
 	char byte, control[CMSG_SPACE(sizeof(int))];
 	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr message = { .msg_iov = &vector,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
 				  .msg_controllen = sizeof(control) };
 	int fd = -1;
 
@@ -503,7 +510,8 @@ static int receive_uffd(struct run *r, void *data, size_t size)
 static int send_uffd(struct run *r, const void *data, size_t size)
 {
 	char page[4096] = {};
-	struct uffdio_copy copy = { .dst = (uintptr_t)UFFD_PAGE, .src = (uintptr_t)page,
+	struct uffdio_copy copy = { .dst = (uintptr_t)UFFD_PAGE,
+				    .src = (uintptr_t)page,
 				    .len = sizeof(page) };
 	int fd = take(r->fd[1]), error;
 
