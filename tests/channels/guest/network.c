@@ -150,6 +150,7 @@ static int veth(void)
 		     "ip -n kt addr add 10.77.0.2/24 dev ktv1;"
 		     "ip -n kt addr add fd77::2/64 dev ktv1 nodad; ip -n kt link set ktv1 up;"
 		     "ip -n kt route add default via 10.77.0.1;"
+		     "for i in 1 2 3 4 5; do ! ping -c 1 -W 1 10.77.0.2 || break; done;"
 		     "for i in 1 2 3 4 5; do ! ping -c 1 -W 1 fd77::2 || break; done");
 }
 
