@@ -468,6 +468,14 @@ static __always_inline int carrier_overflowed(struct event *e, u64 labels, u64 c
 	return 0;
 }
 
+/* Who is on the CPU only shows what e->given did before, in a call that is over. */
+static __always_inline void bring_given(struct event *e)
+{
+	e->record.source = e->record.actor = e->given;
+	e->record.flags &= ~(KT_RECORD_HAS_SYSCALL | KT_RECORD_COMPAT | KT_RECORD_KTHREAD |
+			     KT_RECORD_IO_WORKER);
+}
+
 /*
  * The carrier at hand takes labels; e->cause explains them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
@@ -501,7 +509,7 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 	else if (from == BY_MAPPER)
 		describe_process(e, &e->record.source, e->map.task);
 	else if (from == BY_GIVEN)
-		e->record.source = e->given;
+		bring_given(e);
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);

@@ -115,7 +115,7 @@ static __always_inline bool is_group(const struct kt_endpoint *ep)
 static long address4_step(u32 step, struct event **at_hand)
 {
 	struct event *e = *at_hand;
-	u32 wanted = low(&e->to);
+	u32 wanted = low(&e->to), mask, network;
 
 	if (!e->walk_node || e->failed)
 		return 1;
@@ -123,7 +123,11 @@ static long address4_step(u32 step, struct event **at_hand)
 		e->found_any = 1;
 		return 1;
 	}
-	if (g32(e, e->walk_node + guest.ifa_broadcast) == wanted)
+	/* As fib_add_ifaddr() makes broadcast routes; up to 5.13 the network's own address was one. */
+	mask = g32(e, e->walk_node + guest.ifa_mask);
+	network = g32(e, e->walk_node + guest.ifa_address) & mask;
+	if (wanted == g32(e, e->walk_node + guest.ifa_broadcast) ||
+	    (__builtin_bswap32(~mask) >= 3 && (wanted == network || wanted == (network | ~mask))))
 		e->found_group = 1;
 	e->walk_node = g64(e, e->walk_node + guest.ifa_next);
 	return 0;

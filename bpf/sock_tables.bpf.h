@@ -252,10 +252,10 @@ __noinline int bucket_scan(struct event *e, u64 first)
 static long table_step(u32 step, struct event **at_hand)
 {
 	struct event *e = *at_hand;
+	u64 first, left = e->walk_dentry - e->table;
 	u32 len, stride = e->walk_mount;
-	u64 first;
 
-	len = guest_copy(e, e->table, SCRATCH_SIZE);
+	len = guest_copy(e, e->table, left < SCRATCH_SIZE ? left : SCRATCH_SIZE);
 	if (len < 8 || len > SCRATCH_SIZE)
 		return 1;
 	for (u32 at = 0; at <= SCRATCH_SIZE - 8; at += 8) {

@@ -144,18 +144,20 @@ static int veth(void)
 {
 	if (shell("modprobe veth"))
 		return absent("no veth");
-	return shell("ip netns add kt; ip link add ktv0 type veth peer name ktv1 netns kt;"
+	return shell("ip netns del kt 2>/dev/null || true; ip netns add kt; ip link add ktv0 type veth peer name ktv1 netns kt;"
 		     "ip addr add 10.77.0.1/24 dev ktv0; ip addr add fd77::1/64 dev ktv0 nodad;"
 		     "ip link set ktv0 up; ip -n kt link set lo up;"
 		     "ip -n kt addr add 10.77.0.2/24 dev ktv1;"
 		     "ip -n kt addr add fd77::2/64 dev ktv1 nodad; ip -n kt link set ktv1 up;"
-		     "ip -n kt route add default via 10.77.0.1");
+		     "ip -n kt route add default via 10.77.0.1;"
+		     "for i in 1 2 3 4 5; do ! ping -c 1 -W 1 10.77.0.2 || break; done;"
+		     "for i in 1 2 3 4 5; do ! ping -c 1 -W 1 fd77::2 || break; done");
 }
 
 static void no_veth(struct run *r)
 {
 	(void)r;
-	shell("ip link del ktv0 || true; ip netns del kt");
+	shell("ip link del ktv0 || true; ip netns del kt || true");
 }
 
 CONNECTED(veth_tcp4, "netns/veth-tcp4", "socket_sendmsg", veth, no_veth, .receiver = "kt", .host = THERE,
