@@ -91,10 +91,15 @@ __noinline int early_add(struct event *e, u64 sk)
 		__sync_fetch_and_or(&old->labels, fresh->early.labels);
 		return 0;
 	}
-	if (bpf_map_update_elem(&early, &key, &fresh->early, BPF_NOEXIST))
-		event_fail(e, KT_LOST_SET_FULL, KT_KIND_SOCKET);
-	else
+	if (!bpf_map_update_elem(&early, &key, &fresh->early, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&early_count, 1);
+		return 0;
+	}
+	/* The socket that is to receive it is in no set, and so counts as having it. */
+	record_begin(e, KT_RECORD_LOST);
+	record_actor(e);
+	describe_socket(e, &e->record.target, sk);
+	set_overflowed(e, KT_KIND_SOCKET, fresh->early.labels, fresh->early.cause);
 	return 0;
 }
 

@@ -11,14 +11,15 @@
 
 #include "replay_world.h"
 
-#define SERIES	  "6.12"
-#define MAY_WRITE 2
-#define MAY_READ  4
-#define WRITER	  (POOL - 1)
-#define WRITER_2  (POOL - 2)
-#define PIPES	  16
-#define ROOM	  4 /* objects in each set, readers */
-#define KEPT_MAX  64
+#define SERIES	     "6.12"
+#define MAY_WRITE    2
+#define MAY_READ     4
+#define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
+#define WRITER	     (POOL - 1)
+#define WRITER_2     (POOL - 2)
+#define PIPES	     16
+#define ROOM	     4 /* objects in each set, readers */
+#define KEPT_MAX     64
 
 struct full {
 	struct world w;
@@ -186,7 +187,7 @@ static void a_named_file_that_does_not_fit_is_no_less_managed(void **state)
 	struct full *f = *state;
 	struct kt_file_key key = { .ino = 12345 };
 	struct kt_file other = {};
-	uint64_t secret = file_of(&f->w, SERIES, f->w.holder, "secret");
+	uint64_t secret = file_of(&f->w, SERIES, f->w.holder, "secret"), holder;
 
 	for (int i = 0; i < ROOM; i++, key.ino++)
 		assert_int_equal(bpf_map_update_elem(engine_map_fd(f->w.engine, "files"), &key,
@@ -194,7 +195,40 @@ static void a_named_file_that_does_not_fit_is_no_less_managed(void **state)
 				 0);
 	hook(f, KT_HOOK_file_permission, 0, secret, MAY_READ);
 	assert_int_equal(the(f, KT_RECORD_LOST)->target.kind, KT_KIND_FILE);
-	/* Beside the reader whoever of the image has it mapped joins. */
+	assert_int_equal(process_labels(f, 0), 1);
+	/* And so does whoever has it mapped. */
+	holder = peek(&f->w, f->w.holder + f->w.profile->guest.task_signal, 8);
+	assert_int_equal(labels_of(&f->w, "processes", &holder), 1);
+}
+
+static uint64_t socket_of(struct full *f, const char *name)
+{
+	uint64_t file = file_of(&f->w, SERIES, f->w.holder, name);
+
+	return peek(&f->w, file + f->w.profile->guest.file_private_data, 8);
+}
+
+/* A connection whose other end is no socket yet: what it sends waits in a table. */
+static void data_that_is_too_early_and_does_not_fit_may_be_on_any_socket(void **state)
+{
+	struct full *f = *state;
+	const struct kt_guest *g = &f->w.profile->guest;
+	uint64_t socket = copy_of(&f->w, socket_of(f, "tcp4_client"));
+	uint64_t sk = copy_of(&f->w, peek(&f->w, socket + g->socket_sk, 8));
+	struct kt_object_key key = { .gva = 1 };
+	char nothing[1024] = "";
+
+	for (; key.gva <= ROOM; key.gva++)
+		assert_int_equal(bpf_map_update_elem(engine_map_fd(f->w.engine, "early"), &key,
+						     nothing, BPF_ANY),
+				 0);
+	set(&f->w, socket + g->socket_sk, sk, 8);
+	set(&f->w, sk + g->skc_state, TCP_SYN_SENT, 1);
+	manage(&f->w, "processes", signal_of(&f->w, WRITER), 1);
+	hook(f, KT_HOOK_socket_sendmsg, WRITER, socket, 0);
+	assert_int_equal(the(f, KT_RECORD_LOST)->target.kind, KT_KIND_SOCKET);
+	assert_int_equal(the(f, KT_RECORD_LOST)->labels, 1);
+	hook(f, KT_HOOK_socket_recvmsg, 0, socket_of(f, "tcp4_server"), 0);
 	assert_int_equal(process_labels(f, 0), 1);
 }
 
@@ -340,6 +374,7 @@ int main(void)
 		TEST(a_reader_that_waits_on_what_does_not_fit_is_told),
 		TEST(a_new_member_keeps_what_it_counted_as_having),
 		TEST(a_named_file_that_does_not_fit_is_no_less_managed),
+		TEST(data_that_is_too_early_and_does_not_fit_may_be_on_any_socket),
 		TEST(a_process_that_does_not_fit_counts_as_managed),
 		TEST(an_address_space_that_does_not_fit_may_be_anyones),
 		TEST(a_reader_that_cannot_be_known_has_read_everything),
