@@ -20,6 +20,42 @@
 #define USER_DS		0x2b
 #define FRED_PADDING	16	/* TOP_OF_KERNEL_STACK_PADDING with CONFIG_X86_FRED */
 
+/* One step of the search for the CPU that has the vCPU's APIC id. */
+static long percpu_step(u32 cpu, void *ctx)
+{
+	struct event *e = *(struct event **)ctx;
+	u64 base = g64(e, guest.sym_per_cpu_offset + cpu * 8ULL);
+	u32 id = guest.apicid_width == 4 ? g32(e, base + guest.sym_cpu_to_apicid) :
+					   g16(e, base + guest.sym_cpu_to_apicid);
+
+	if (e->failed)
+		return 1;
+	if (id != e->vcpu)
+		return 0;
+	e->percpu_base = base;
+	return 1;
+}
+
+/*
+ * A CPU that user space has not told of: it came up within the last second. The
+ * guest's own table knows it. Without a base there is no current, and no event.
+ */
+__noinline int percpu_find(struct event *e)
+{
+	u32 cpus = KT_VCPUS_MAX;
+
+	if (!e)
+		return 0;
+	if (guest.sym_nr_cpu_ids)
+		cpus = g32(e, guest.sym_nr_cpu_ids);
+	if (cpus > KT_VCPUS_MAX)
+		cpus = KT_VCPUS_MAX;
+	walk(e, cpus, percpu_step);
+	if (!e->percpu_base && !e->failed)
+		event_fail(e, KT_LOST_GUEST_MEMORY, guest.sym_per_cpu_offset);
+	return 0;
+}
+
 static __always_inline u64 actor_task(struct event *e)
 {
 	if (!e->task)

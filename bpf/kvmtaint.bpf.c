@@ -21,8 +21,6 @@
 #include "process.bpf.h"
 #include "mapping.bpf.h"
 
-#define MSR_LSTAR	0xc0000082
-
 /* --- one program for each hook ------------------------------------------- */
 
 static __always_inline struct event *event_at_hand(void)
@@ -159,6 +157,14 @@ static __always_inline struct event *event_begin(u64 address)
 /* The event's handler, after what earlier events could not settle. */
 static __always_inline void event_run(void *ctx, struct event *e)
 {
+	memory_refresh(e);
+	if (!e->percpu_base) {
+		percpu_find(e);
+		if (e->failed) {
+			event_done(e);
+			return;
+		}
+	}
 	if (unsettled_count)
 		bpf_tail_call(ctx, &handlers, HANDLER_SETTLE);
 	bpf_tail_call(ctx, &handlers, e->hook);
@@ -216,38 +222,7 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 		base = bpf_map_lookup_elem(&vcpu_percpu, &apic);
 		e->percpu_base = base ? *base : 0;
 	}
-	memory_refresh(e);
 	event_run(ctx, e);
-	return 0;
-}
-
-/*
- * A write of LSTAR is another kernel, or the same one booting again. The record
- * is made in the ring: `events` is for those whom nobody can preempt.
- */
-SEC("raw_tp/kvm_msr")
-int on_kvm_msr(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct kt_record *record;
-	u64 seq;
-
-	if (!ctx->args[0] || (u32)ctx->args[1] != MSR_LSTAR || !is_our_vm())
-		return 0;
-	seq = __sync_fetch_and_add(&record_seq, 1) + 1;
-	record = bpf_ringbuf_reserve(&records, RECORD_HEAD, 0);
-	if (!record) {
-		count_preempted(KT_COUNT_RECORDS_LOST);
-		return 0;
-	}
-	record_clear(record);
-	record->seq = seq;
-	record->time_ns = bpf_ktime_get_ns();
-	record->type = KT_RECORD_GUEST;
-	record->hook = KT_HOOK_MAX;
-	record->bytes = ctx->args[2];
-	record->syscall = -1;
-	bpf_ringbuf_submit(record, 0);
-	count_preempted(KT_COUNT_RECORDS);
 	return 0;
 }
 
@@ -278,7 +253,6 @@ int replay(struct bpf_raw_tracepoint_args *ctx)
 	e->vcpu = input->vcpu;
 	e->mode = ctx->args[0] ? TEST : REPLAY;
 	count(KT_COUNT_RETRIED);
-	memory_refresh(e);
 	event_run(ctx, e);
 	return 0;
 }

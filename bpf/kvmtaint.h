@@ -43,6 +43,8 @@ struct kt_guest {
 	__u64 pgd_gpa;		/* init_top_pgt */
 	__u32 levels;		/* 4 or 5 */
 	__u32 kernel_stack_size;
+	__u32 apicid_width;	/* bytes of an entry of x86_cpu_to_apicid */
+	__u32 pad;
 #define GUEST_SYMBOL(id, need, names) __u64 sym_##id;
 #include "../vmlinux-guest/symbols.def"
 #undef GUEST_SYMBOL
@@ -142,7 +144,7 @@ enum kt_record_type {
 	KT_RECORD_LEAK,
 	KT_RECORD_GONE,
 	KT_RECORD_LOST,
-	KT_RECORD_GUEST,
+	KT_RECORD_MAX,
 };
 
 enum kt_kind {

@@ -141,20 +141,24 @@ static __u64 xa_entry(__u64 entry, __u32 index)
  * Where the vCPU's kernel takes system calls, and its page tables. Intel's CR3
  * is in the VMCS, which BPF cannot read.
  */
-static void read_witness(struct kvm_vcpu *vcpu)
+static void read_witness(struct kvm_vcpu *vcpu, struct kt_vcpu *out)
 {
-	if (scan.lstar || BPF_CORE_READ(vcpu, arch.hflags) & HF_GUEST_MASK)
+	if (BPF_CORE_READ(vcpu, arch.hflags) & HF_GUEST_MASK) {
+		out->is_nested = 1;
 		return;
+	}
 	if (host_is_amd && bpf_core_type_exists(struct vcpu_svm)) {
 		struct vmcb *vmcb = BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb);
 
-		scan.lstar = BPF_CORE_READ(vmcb, save.lstar);
-		scan.cr3 = BPF_CORE_READ(vmcb, save.cr3);
+		scan.knows_lstar = 1;
+		out->lstar = BPF_CORE_READ(vmcb, save.lstar);
+		out->cr3 = BPF_CORE_READ(vmcb, save.cr3);
 	} else if (!host_is_amd && bpf_core_type_exists(struct vcpu_vmx) &&
 		   bpf_core_field_exists(((struct vcpu_vmx *)0)->guest_uret_msrs)) {
 		struct vcpu_vmx *vmx = (struct vcpu_vmx *)vcpu;
 
-		bpf_core_read(&scan.lstar, sizeof(scan.lstar), &vmx->guest_uret_msrs[1].data);
+		scan.knows_lstar = 1;
+		bpf_core_read(&out->lstar, sizeof(out->lstar), &vmx->guest_uret_msrs[1].data);
 	}
 }
 
@@ -172,8 +176,8 @@ static long vcpu_step(__u32 i, void *ctx)
 		return 0;
 	if (n >= KT_VCPUS_MAX)
 		return 1;
-	scan.vcpu_ids[n] = BPF_CORE_READ(vcpu, vcpu_id);
-	read_witness(vcpu);
+	scan.vcpu[n].id = BPF_CORE_READ(vcpu, vcpu_id);
+	read_witness(vcpu, &scan.vcpu[n]);
 	scan.vcpus = n + 1;
 	return 0;
 }

@@ -13,6 +13,14 @@
 #define KT_VM_SNP	   4
 #define KT_VM_TDX	   5
 
+/* What a vCPU's registers tell of the kernel that runs on it. */
+struct kt_vcpu {
+	__u32 id; /* its APIC id */
+	__u32 is_nested; /* it runs a guest of its own: the rest is not known */
+	__u64 lstar; /* where SYSCALL enters; 0: nothing was set up */
+	__u64 cr3; /* 0: not known (Intel) */
+};
+
 struct kt_vm_scan {
 	__u64 kvm; /* host kernel address of struct kvm; 0: none seen */
 	__u64 generation_after; /* of the memslots, read again after the walk */
@@ -24,11 +32,10 @@ struct kt_vm_scan {
 	__u32 sev; /* SEV is active */
 	__u32 sev_es;
 	__u32 created_vcpus;
-	__u32 vcpus; /* ids found */
-	__u32 vcpu_ids[KT_VCPUS_MAX];
+	__u32 vcpus; /* found */
 	__u32 tgid; /* of the VMM, in the initial PID namespace */
-	__u64 cr3; /* of a vCPU that runs a kernel; 0: not known */
-	__u64 lstar;
+	__u32 knows_lstar; /* kt_vcpu.lstar can be read on this host */
+	struct kt_vcpu vcpu[KT_VCPUS_MAX];
 	struct kt_memory memory;
 };
 

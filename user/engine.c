@@ -129,14 +129,17 @@ static int fill_dfa(struct engine *engine, const struct policy_dfa *dfa)
 	return 0;
 }
 
-static int fill_vcpus(struct engine *engine, const struct guest_profile *profile)
+int engine_set_cpus(struct engine *engine, const uint64_t percpu_base[KT_VCPUS_MAX])
 {
 	int fd = bpf_map__fd(engine->skel->maps.vcpu_percpu);
 
-	for (uint32_t i = 0; i < KT_VCPUS_MAX; i++)
-		if (profile->percpu_base[i] &&
-		    bpf_map_update_elem(fd, &i, &profile->percpu_base[i], BPF_ANY))
+	for (uint32_t i = 0; i < KT_VCPUS_MAX; i++) {
+		if (percpu_base[i] == engine->percpu_base[i])
+			continue;
+		if (bpf_map_update_elem(fd, &i, &percpu_base[i], BPF_ANY))
 			return -errno;
+		engine->percpu_base[i] = percpu_base[i];
+	}
 	return 0;
 }
 
@@ -188,17 +191,26 @@ static int pin_maps(struct engine *engine)
 	return 0;
 }
 
-static void unpin_maps(struct engine *engine)
+static bool is_kept(const char *name)
+{
+	return !strcmp(name, "files") || !strcmp(name, "counters");
+}
+
+/* all: what outlives a guest kernel too. */
+static void unpin_maps(const char *pin_dir, bool all)
 {
 	char path[600];
 
-	if (!engine->pin_dir)
+	if (!pin_dir)
 		return;
 	for (size_t i = 0; i < sizeof(pinned_maps) / sizeof(pinned_maps[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", engine->pin_dir, pinned_maps[i]);
+		if (!all && is_kept(pinned_maps[i]))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", pin_dir, pinned_maps[i]);
 		unlink(path);
 	}
-	rmdir(engine->pin_dir);
+	if (all)
+		rmdir(pin_dir);
 }
 
 /* --- load ---------------------------------------------------------------- */
@@ -209,7 +221,6 @@ static int attach(struct engine *engine)
 	struct bpf_program *const programs[] = {
 		engine->skel->progs.on_kvm_entry,
 		engine->skel->progs.on_kvm_exit,
-		engine->skel->progs.on_kvm_msr,
 	};
 
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
@@ -249,6 +260,23 @@ static void limit_sets(struct kvmtaint *skel, uint32_t objects)
 			bpf_map__set_max_entries(map, objects);
 }
 
+/* The maps and numbers of the engine before, into one that is not loaded yet. */
+static int take_kept(struct kvmtaint *skel, const struct engine_kept *kept)
+{
+	int ret = 0;
+
+	skel->bss->record_seq = kept->seq;
+	skel->bss->overflow_labels[KT_KIND_FILE] = kept->overflow_labels;
+	skel->bss->overflow_cause[KT_KIND_FILE] = kept->overflow_cause;
+	/* Paths may name other files now: all verdicts are void. */
+	skel->data->policy_epoch = kept->policy_epoch + 1;
+	if (kept->files)
+		ret = bpf_map__reuse_fd(skel->maps.files, kept->files);
+	if (!ret && kept->counters)
+		ret = bpf_map__reuse_fd(skel->maps.counters, kept->counters);
+	return ret;
+}
+
 static int open_and_load(struct engine *engine, const struct engine_options *opt,
 			 char *err, size_t err_len)
 {
@@ -277,9 +305,10 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	if (!opt->vm) {
 		bpf_program__set_autoload(skel->progs.on_kvm_entry, false);
 		bpf_program__set_autoload(skel->progs.on_kvm_exit, false);
-		bpf_program__set_autoload(skel->progs.on_kvm_msr, false);
 	}
-	ret = kvmtaint__load(skel);
+	ret = opt->kept ? take_kept(skel, opt->kept) : 0;
+	if (!ret)
+		ret = kvmtaint__load(skel);
 	if (ret)
 		snprintf(err, err_len,
 			 "cannot load the BPF engine: %s (run with --verbose for the verifier's words)",
@@ -295,7 +324,7 @@ static int set_up(struct engine *engine, const struct engine_options *opt, char 
 	if (ret)
 		return ret;
 	if ((ret = fill_sites(engine, opt->profile)) || (ret = fill_handlers(engine)) ||
-	    (ret = fill_dfa(engine, opt->dfa)) || (ret = fill_vcpus(engine, opt->profile)) ||
+	    (ret = fill_dfa(engine, opt->dfa)) || (ret = engine_set_cpus(engine, opt->profile->percpu_base)) ||
 	    (!opt->vm && (ret = fill_memory(engine, opt->mem)))) {
 		snprintf(err, err_len, "cannot fill the BPF engine's maps: %s", strerror(-ret));
 		return ret;
@@ -361,10 +390,52 @@ void engine_free(struct engine *engine)
 	ring_buffer__free(engine->deferred);
 	if (engine->epoll >= 0)
 		close(engine->epoll);
-	unpin_maps(engine);
+	unpin_maps(engine->pin_dir, true);
 	kvmtaint__destroy(engine->skel);
 	free(engine->pin_dir);
 	free(engine);
+}
+
+int engine_retire(struct engine *engine, struct engine_kept *kept)
+{
+	struct engine_kept next = {
+		.files = dup(bpf_map__fd(engine->skel->maps.files)),
+		.counters = dup(bpf_map__fd(engine->skel->maps.counters)),
+	};
+	int ret = next.files < 0 || next.counters < 0 ? -errno : 0;
+
+	for (size_t i = 0; i < sizeof(engine->links) / sizeof(engine->links[0]); i++) {
+		bpf_link__destroy(engine->links[i]);
+		engine->links[i] = NULL;
+	}
+	next.seq = engine_next_seq(engine) - 1;
+	next.overflow_labels = engine->skel->bss->overflow_labels[KT_KIND_FILE];
+	next.overflow_cause = engine->skel->bss->overflow_cause[KT_KIND_FILE];
+	next.policy_epoch = engine->skel->data->policy_epoch;
+	if (!ret) {
+		unpin_maps(engine->pin_dir, false);
+		next.pin_dir = engine->pin_dir;
+		engine->pin_dir = NULL;
+	}
+	engine_free(engine);
+	free(kept->pin_dir);
+	if (kept->files)
+		close(kept->files);
+	if (kept->counters)
+		close(kept->counters);
+	*kept = next;
+	return ret;
+}
+
+void engine_kept_deinit(struct engine_kept *kept)
+{
+	if (kept->files)
+		close(kept->files);
+	if (kept->counters)
+		close(kept->counters);
+	unpin_maps(kept->pin_dir, true);
+	free(kept->pin_dir);
+	*kept = (struct engine_kept){};
 }
 
 int engine_map_fd(struct engine *engine, const char *name)

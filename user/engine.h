@@ -15,6 +15,19 @@
 
 struct engine;
 
+/*
+ * What outlives a guest kernel, between the engine for one and that for the next:
+ * the managed files, the counters, and how far seq is. All zero: nothing yet.
+ */
+struct engine_kept {
+	int files, counters;		/* maps; 0: none */
+	char *pin_dir;
+	uint64_t seq;			/* the last one given */
+	uint64_t overflow_labels;	/* of files that their set could not take */
+	uint64_t overflow_cause;
+	uint32_t policy_epoch;
+};
+
 struct engine_options {
 	const struct vm_info *vm;	/* NULL: no VM, as in the native tests */
 	const struct guest_profile *profile;
@@ -24,6 +37,7 @@ struct engine_options {
 	bool follow_arguments;		/* reading /proc/PID/cmdline and environ is a flow */
 	uint32_t readers_max;		/* threads that may be known as readers; 0: 65,536 */
 	const char *pin_dir;		/* where to pin the maps; NULL: nowhere */
+	const struct engine_kept *kept;	/* of the engine before; NULL: none */
 };
 
 /*
@@ -34,6 +48,15 @@ int engine_load(const struct engine_options *opt, struct engine **out, char *err
 
 /* Detaches and unpins. A VM that waits for a page goes on. NULL is fine. */
 void engine_free(struct engine *engine);
+
+/*
+ * Ends the engine as its guest kernel is gone, and keeps what outlives it; drain
+ * it before. 0 or -errno, and then nothing was kept; engine is freed in both cases.
+ */
+int engine_retire(struct engine *engine, struct engine_kept *kept);
+
+/* Frees what was kept, and unpins it. */
+void engine_kept_deinit(struct engine_kept *kept);
 
 /* Readable when records wait; stays with the engine. */
 int engine_fd(struct engine *engine);
@@ -47,8 +70,21 @@ int engine_drain(struct engine *engine, engine_record_fn fn, void *ctx);
 /* The next number of the sequence that BPF's own records take theirs from. */
 uint64_t engine_next_seq(void *engine);
 
+/* Gives back a number that was not used; false: a later one is in use. */
+bool engine_return_seq(struct engine *engine, uint64_t seq);
+
 /* Sums of all CPUs. 0 or -errno. */
 int engine_counters(struct engine *engine, uint64_t out[KT_COUNT_MAX]);
+int engine_kept_counters(const struct engine_kept *kept, uint64_t out[KT_COUNT_MAX]);
+
+/*
+ * Where each guest CPU's own memory is, by APIC id, as the profile tells it now;
+ * 0: no such CPU. 0 or -errno.
+ */
+int engine_set_cpus(struct engine *engine, const uint64_t percpu_base[KT_VCPUS_MAX]);
+
+/* The guest's state was set back (loadvm): forgets what was remembered for speed. 0 or -errno. */
+int engine_forget_caches(struct engine *engine);
 
 /*
  * Once a second: events that the kernel skipped because a program was already

@@ -10,12 +10,13 @@
 
 struct engine {
 	struct kvmtaint *skel;
-	struct bpf_link *links[3];
+	struct bpf_link *links[2];
 	struct ring_buffer *records;
 	struct ring_buffer *deferred;
 	int epoll;
 	char *pin_dir;
 	pid_t pid;		/* of the VMM */
+	uint64_t percpu_base[KT_VCPUS_MAX];	/* as the map has it */
 
 	engine_record_fn record_fn;
 	void *record_ctx;

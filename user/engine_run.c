@@ -34,9 +34,14 @@ uint64_t engine_next_seq(void *ctx)
 	return __sync_add_and_fetch(&engine->skel->bss->record_seq, 1);
 }
 
-int engine_counters(struct engine *engine, uint64_t out[KT_COUNT_MAX])
+bool engine_return_seq(struct engine *engine, uint64_t seq)
 {
-	int fd = bpf_map__fd(engine->skel->maps.counters), cpus = libbpf_num_possible_cpus();
+	return __sync_bool_compare_and_swap(&engine->skel->bss->record_seq, seq, seq - 1);
+}
+
+static int sum_counters(int fd, uint64_t out[KT_COUNT_MAX])
+{
+	int cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ uint64_t *each = NULL;
 
 	if (cpus < 0)
@@ -54,6 +59,43 @@ int engine_counters(struct engine *engine, uint64_t out[KT_COUNT_MAX])
 	return 0;
 }
 
+int engine_counters(struct engine *engine, uint64_t out[KT_COUNT_MAX])
+{
+	return sum_counters(bpf_map__fd(engine->skel->maps.counters), out);
+}
+
+int engine_kept_counters(const struct engine_kept *kept, uint64_t out[KT_COUNT_MAX])
+{
+	return kept->counters ? sum_counters(kept->counters, out) : 0;
+}
+
+/* Takes every entry out of a hash map whose keys have key_size bytes (at most 64). */
+static int empty_map(int fd)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info), left;
+	char key[64];
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	for (left = info.max_entries; left && !bpf_map_get_next_key(fd, NULL, key); left--)
+		if (bpf_map_delete_elem(fd, key) && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+int engine_forget_caches(struct engine *engine)
+{
+	int ret = empty_map(bpf_map__fd(engine->skel->maps.routes));
+
+	if (!ret)
+		ret = empty_map(bpf_map__fd(engine->skel->maps.elsewhere));
+	if (!ret)
+		ret = empty_map(bpf_map__fd(engine->skel->maps.judged));
+	__atomic_fetch_add(&engine->skel->data->policy_epoch, 1, __ATOMIC_SEQ_CST);
+	return ret;
+}
+
 int64_t engine_tick(struct engine *engine)
 {
 	uint64_t misses = 0, before = engine->recursion_misses;
@@ -64,13 +106,8 @@ int64_t engine_tick(struct engine *engine)
 		uint32_t len = sizeof(info);
 		int fd = bpf_program__fd(prog);
 
-		/*
-		 * kvm_exit's only counts. What kvm_msr's would have said of a reboot
-		 * the next look at the traps says; hosts from 7.0 run both
-		 * preemptibly, and skip them now and then.
-		 */
-		if (fd < 0 || prog == engine->skel->progs.on_kvm_exit ||
-		    prog == engine->skel->progs.on_kvm_msr)
+		/* kvm_exit's only counts; hosts from 7.0 run it preemptibly, and skip it now and then. */
+		if (fd < 0 || prog == engine->skel->progs.on_kvm_exit)
 			continue;
 		if (bpf_obj_get_info_by_fd(fd, &info, &len))
 			return -errno;

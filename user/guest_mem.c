@@ -23,19 +23,34 @@ struct guest_mem {
 	void *map; /* of an image */
 	size_t map_len; /* bytes */
 	size_t count;
-	struct kt_slot slots[];
+	struct kt_slot *slots;
 };
+
+static int set_slots(struct guest_mem *mem, const struct kt_slot *slots, size_t count)
+{
+	struct kt_slot *copy = calloc(count + 1, sizeof(*slots));
+
+	if (!copy)
+		return -ENOMEM;
+	if (count)
+		memcpy(copy, slots, count * sizeof(*slots));
+	free(mem->slots);
+	mem->slots = copy;
+	mem->count = count;
+	return 0;
+}
 
 static struct guest_mem *guest_mem_new(const struct kt_slot *slots, size_t count)
 {
-	struct guest_mem *mem = calloc(1, sizeof(*mem) + count * sizeof(*slots));
+	struct guest_mem *mem = calloc(1, sizeof(*mem));
 
 	if (!mem)
 		return NULL;
 	mem->pagemap = -1;
-	mem->count = count;
-	if (count)
-		memcpy(mem->slots, slots, count * sizeof(*slots));
+	if (set_slots(mem, slots, count)) {
+		free(mem);
+		return NULL;
+	}
 	return mem;
 }
 
@@ -67,6 +82,13 @@ int guest_mem_open_vm(pid_t pid, const struct kt_slot *slots, size_t count, stru
 	mem->pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	*out = mem;
 	return 0;
+}
+
+int guest_mem_update(struct guest_mem *mem, const struct kt_slot *slots, size_t count)
+{
+	if (!mem->pid || !slots_valid(slots, count))
+		return -EINVAL;
+	return set_slots(mem, slots, count);
 }
 
 int guest_mem_open_image(const char *path, struct guest_mem **out)
@@ -114,6 +136,7 @@ void guest_mem_close(struct guest_mem *mem)
 		munmap(mem->map, mem->map_len);
 	if (mem->pagemap >= 0)
 		close(mem->pagemap);
+	free(mem->slots);
 	free(mem);
 }
 

@@ -20,6 +20,12 @@ int guest_mem_open_vm(pid_t pid, const struct kt_slot *slots, size_t count,
 		      struct guest_mem **out);
 
 /*
+ * The VM's memslots changed (hotplug, firmware that maps its ROM): these are they
+ * now. 0 or -errno, and then mem is as it was.
+ */
+int guest_mem_update(struct guest_mem *mem, const struct kt_slot *slots, size_t count);
+
+/*
  * Opens a raw RAM image: byte 0 of the file is guest physical address 0. The
  * file is mapped read-only (MAP_PRIVATE), so slots of it have host addresses.
  */
@@ -27,7 +33,7 @@ int guest_mem_open_image(const char *path, struct guest_mem **out);
 
 void guest_mem_close(struct guest_mem *mem);
 
-/* The slots behind mem, sorted by gfn; *count of them. Valid until close. */
+/* The slots behind mem, sorted by gfn; *count of them. Valid until update or close. */
 const struct kt_slot *guest_mem_slots(const struct guest_mem *mem, size_t *count);
 
 /* Reads len bytes at gpa; -EFAULT when any byte is outside RAM. */

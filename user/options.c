@@ -22,6 +22,7 @@ enum {
 	KEY_MAX_OBJECTS,
 	KEY_MAX_READERS,
 	KEY_FOLLOW_ARGUMENTS,
+	KEY_NO_WAIT,
 };
 
 #define ROOM_MAX (1 << 26)
@@ -31,6 +32,7 @@ enum {
 /* clang-format off */
 static const struct argp_option trace_options[] = {
 	{ "vm", 'v', "PID", 0, "VMM process: QEMU, Firecracker, cloud-hypervisor, ...", 1 },
+	{ "no-wait", KEY_NO_WAIT, NULL, 0, "Do not wait for a guest that has not booted yet", 1 },
 	{ NULL, 0, NULL, 0, "What is classified, in the guest:", 2 },
 	{ "secret", 's', "[LABEL=]PATTERN", 0, "A file, a directory that ends in '/', or a glob"
 	  " ('*', '?', '[...]'; '**' crosses directories); \"!PATTERN\" takes paths out. May be"
@@ -175,6 +177,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_MAX_READERS:
 		o->readers_max = parse_room(state, "max-readers", arg);
+		break;
+	case KEY_NO_WAIT:
+		o->no_wait = true;
 		break;
 	case KEY_IMAGE:
 		o->image = arg;

@@ -23,6 +23,7 @@ struct options {
 	size_t policy_file_count;
 	bool want_default, no_default;
 	bool no_scan;
+	bool no_wait;
 	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */
 	size_t without_hook_count;
 	bool follow_arguments;

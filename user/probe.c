@@ -72,7 +72,7 @@ enum exit_status command_probe(const struct options *options)
 		target_close(&target);
 		return status;
 	}
-	rc = target_profile(&target);
+	rc = target_profile(&target, NULL);
 	if (rc)
 		status = status_of_profile(rc);
 	if (options->json) {

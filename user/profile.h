@@ -39,6 +39,7 @@ struct guest_profile {
 	uint8_t nop[5];		/* the NOP that this guest's ftrace leaves at every site */
 	struct profile_hook hooks[KT_HOOK_MAX];
 	bool unneeded[KT_HOOK_MAX];	/* what the hook shows this guest does not have, or shows elsewhere */
+	uint64_t kaslr_offset;	/* bytes by which the image is moved up */
 	uint64_t percpu_base[KT_VCPUS_MAX];	/* by APIC id; 0: no such CPU */
 	uint32_t cpus;
 	struct profile_step steps[PROFILE_STEPS_MAX];
@@ -85,6 +86,13 @@ const char *profile_hook_name(size_t hook);
  * NULL: nothing, because the guest has the function or does without it.
  */
 const char *profile_unseen(const struct guest_profile *profile, size_t hook, char *buf, size_t len);
+
+/*
+ * CPUs come and go: fills percpu_base (by APIC id) as the guest's own tables are
+ * now. Number of CPUs, or -EPROTO: two claim one id, or it is too large.
+ */
+int guest_profile_cpus(struct guest_mem *mem, const struct guest_profile *profile,
+		       uint64_t percpu_base[KT_VCPUS_MAX]);
 
 /* Guest virtual to physical by the guest's own tables; -EFAULT: not mapped. */
 int guest_translate(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, gpa_t *out);

@@ -61,6 +61,7 @@ int profile_page_tables(struct profile_build *build)
 	struct kt_guest *guest = &build->profile->guest;
 	uint64_t aligned = info->stext & ~(LARGE_PAGE - 1);
 
+	build->profile->kaslr_offset = info->kernel_offset;
 	guest->pgd_gpa = image_gpa(info, info->init_top_pgt).v;
 	guest->levels = info->levels;
 	build->image.gva = GVA(aligned);

@@ -294,7 +294,7 @@ char *record_line(const struct record_context *ctx, const struct kt_record *rec,
 	struct json_object *to;
 
 	if (len < RECORD_HEAD || rec->path_len > KT_PATH_MAX || rec->path_len > len - RECORD_HEAD ||
-	    rec->type < KT_RECORD_SPREAD || rec->type > KT_RECORD_GUEST)
+	    rec->type < KT_RECORD_SPREAD || rec->type >= KT_RECORD_MAX)
 		return NULL;
 	if (ctx->format == RECORD_TEXT)
 		return text_line(ctx, rec);
@@ -366,25 +366,91 @@ static uint64_t all_labels(const struct record_context *ctx)
 	return labels;
 }
 
+static struct json_object *guest_json(const struct guest_profile *profile)
+{
+	struct json_object *guest = json_object_new_object();
+
+	json_add_bytes(guest, "release", profile->release, strlen(profile->release));
+	json_add_number(guest, "cpus", profile->cpus);
+	json_add_address(guest, "kaslr_offset", profile->kaslr_offset);
+	return guest;
+}
+
+static void add_armed(struct json_object *to, const struct guest_profile *profile, uint64_t held_ns)
+{
+	json_object_object_add(to, "guest", guest_json(profile));
+	json_add_string(to, "trap", "patch");
+	json_object_object_add(to, "hooks", hooks_json(profile));
+	json_object_object_add(to, "missing", missing_json(profile));
+	json_add_number(to, "held_ns", held_ns);
+}
+
 char *record_start_line(const struct record_context *ctx, uint64_t seq,
 			const struct guest_profile *profile, uint64_t held_ns)
 {
-	struct json_object *to, *guest;
+	struct json_object *to;
 
 	if (ctx->format == RECORD_TEXT)
 		return text_of("tracing starts.\nvm: %d\nseq: %llu\n\n", ctx->vm_pid,
 			       (unsigned long long)seq);
 	to = begin(ctx, seq, record_now(), "start");
 	json_add_string(to, "version", KVMTAINT_VERSION);
-	guest = json_object_new_object();
-	json_add_bytes(guest, "release", profile->release, strlen(profile->release));
-	json_add_number(guest, "cpus", profile->cpus);
-	json_object_object_add(to, "guest", guest);
-	json_add_string(to, "trap", "patch");
-	json_object_object_add(to, "hooks", hooks_json(profile));
-	json_object_object_add(to, "missing", missing_json(profile));
 	json_object_object_add(to, "labels", labels_json(ctx, all_labels(ctx)));
-	json_add_number(to, "held_ns", held_ns);
+	if (profile)
+		add_armed(to, profile, held_ns);
+	return json_take_line(to);
+}
+
+static char *guest_text(const struct record_context *ctx, uint64_t seq,
+			const struct guest_record *guest)
+{
+	static const char *const what[] = {
+		[GUEST_ARMED] = "a guest kernel is traced",
+		[GUEST_CHANGED] = "a trap was written over",
+		[GUEST_GONE] = "the guest kernel is gone",
+		[GUEST_REFUSED] = "a guest kernel cannot be traced",
+		[GUEST_RESTORED] = "the guest was set back to an earlier state",
+	};
+	const char *detail = guest->reason;
+
+	if (guest->event == GUEST_ARMED)
+		detail = guest->profile->release;
+	else if (guest->event == GUEST_CHANGED)
+		detail = guest->function;
+	return text_of("%s%s%s.\nseq: %llu\n\n", what[guest->event], detail ? ": " : "",
+		       detail ? detail : "", (unsigned long long)seq);
+}
+
+char *record_guest_line(const struct record_context *ctx, uint64_t seq,
+			const struct guest_record *guest)
+{
+	struct json_object *to;
+	char bytes[2 * TRAP_LEN + 1];
+	int i;
+
+	if (ctx->format == RECORD_TEXT)
+		return guest_text(ctx, seq, guest);
+	to = begin(ctx, seq, record_now(), "guest");
+	json_add_string(to, "event", record_guest_event_name(guest->event));
+	if (guest->reason)
+		json_add_string(to, "reason", guest->reason);
+	switch (guest->event) {
+	case GUEST_ARMED:
+		add_armed(to, guest->profile, guest->held_ns);
+		break;
+	case GUEST_GONE:
+		json_object_object_add(to, "guest", guest_json(guest->profile));
+		break;
+	case GUEST_CHANGED:
+		for (i = 0; i < TRAP_LEN; i++)
+			snprintf(bytes + 2 * i, 3, "%02x", guest->found[i]);
+		json_add_string(to, "function", guest->function);
+		json_add_string(to, "bytes", bytes);
+		json_object_object_add(to, "planted", json_object_new_boolean(guest->planted));
+		break;
+	default:
+		break;
+	}
 	return json_take_line(to);
 }
 

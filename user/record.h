@@ -36,8 +36,34 @@ uint64_t record_now(void);
  * NULL: out of memory, or (record_line) not a record.
  */
 char *record_line(const struct record_context *ctx, const struct kt_record *rec, size_t len);
+/* profile NULL: no kernel runs yet, a guest record will tell of it. */
 char *record_start_line(const struct record_context *ctx, uint64_t seq,
 			const struct guest_profile *profile, uint64_t held_ns);
+
+/* What a guest record tells. */
+enum guest_event {
+	GUEST_ARMED, /* a kernel was found, and the traps are in */
+	GUEST_CHANGED, /* somebody wrote over a trap */
+	GUEST_GONE, /* the kernel that was traced runs no more */
+	GUEST_REFUSED, /* a kernel was found that cannot be traced */
+	GUEST_RESTORED, /* the guest was set back to an earlier state of its own */
+	GUEST_EVENT_MAX,
+};
+
+/* Which members count goes by event; strings are not owned. */
+struct guest_record {
+	enum guest_event event;
+	const struct guest_profile *profile; /* armed, gone */
+	const char *reason; /* gone: a word; refused: a sentence */
+	uint64_t held_ns; /* armed */
+	const char *function; /* changed: whose trap */
+	const unsigned char *found; /* changed: the five bytes that are there */
+	bool planted; /* changed: the trap is in again */
+};
+char *record_guest_line(const struct record_context *ctx, uint64_t seq,
+			const struct guest_record *guest);
+const char *record_guest_event_name(uint32_t event);
+
 char *record_stop_line(const struct record_context *ctx, uint64_t seq, const char *reason,
 		       const uint64_t counters[KT_COUNT_MAX]);
 

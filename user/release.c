@@ -13,7 +13,7 @@ static enum exit_status remove_traps(const struct options *options, struct targe
 	char err[512] = "";
 	uint64_t held_ns = 0;
 	size_t removed = 0;
-	int rc = target_profile(target);
+	int rc = target_profile(target, NULL);
 
 	/* A hook in use, or LKRG, forbids planting; taking out is all the more asked for. */
 	if (target->profile)

@@ -14,6 +14,8 @@ enum exit_status target_open_vm(struct target *target, const struct options *opt
 	if (!target->vm)
 		return status_fail(STATUS_INTERNAL, "out of memory");
 	rc = vm_find(options->pid, target->vm, err, sizeof(err));
+	if (!rc)
+		rc = vm_finder_open(&target->finder, err, sizeof(err));
 	if (rc)
 		return status_fail(status_of_vm(rc), "%s", err);
 	rc = guest_mem_open_vm(options->pid, target->vm->memory.slots, target->vm->memory.count,
@@ -36,14 +38,27 @@ enum exit_status target_open_image(struct target *target, const struct options *
 	return STATUS_OK;
 }
 
-int target_profile(struct target *target)
+int target_refresh(struct target *target, char *err, size_t err_len)
+{
+	uint64_t generation = target->vm->memory.generation;
+	int rc = vm_finder_look(target->finder, target->vm->pid, target->vm, err, err_len);
+
+	if (!rc && target->vm->memory.generation != generation)
+		rc = guest_mem_update(target->mem, target->vm->memory.slots,
+				      target->vm->memory.count);
+	return rc;
+}
+
+int target_profile(struct target *target, const struct kt_vcpu *witness)
 {
 	struct guest_cpu cpu = {};
 
-	if (target->vm)
-		cpu = (struct guest_cpu){ .cr3 = target->vm->cr3, .lstar = target->vm->lstar };
-	return guest_profile_build_for(target->mem, cpu.lstar || cpu.cr3 ? &cpu : NULL,
-				       &target->profile);
+	if (!witness && target->vm)
+		witness = vm_first_witness(target->vm);
+	if (witness)
+		cpu = (struct guest_cpu){ .cr3 = witness->cr3, .lstar = witness->lstar };
+	guest_profile_free(target->profile);
+	return guest_profile_build_for(target->mem, witness ? &cpu : NULL, &target->profile);
 }
 
 const char *target_profile_error(const struct target *target)
@@ -61,6 +76,7 @@ void target_close(struct target *target)
 {
 	guest_profile_free(target->profile);
 	guest_mem_close(target->mem);
+	vm_finder_close(target->finder);
 	free(target->vm);
 	*target = (struct target){};
 }

@@ -11,6 +11,7 @@
 
 struct target {
 	struct vm_info *vm; /* NULL: a RAM image */
+	struct vm_finder *finder; /* NULL: a RAM image */
 	struct guest_mem *mem;
 	struct guest_profile *profile;
 };
@@ -23,10 +24,17 @@ enum exit_status target_open_vm(struct target *target, const struct options *opt
 enum exit_status target_open_image(struct target *target, const struct options *options);
 
 /*
- * Builds the profile. 0 or -errno as guest_profile_build(), not told; target->profile
+ * Looks at the VM again: vCPUs and memslots. 0 or -errno as vm_find(), with one
+ * line in err; what was known then stays.
+ */
+int target_refresh(struct target *target, char *err, size_t err_len);
+
+/*
+ * Builds the profile. witness: the vCPU on which the kernel runs; NULL: the first
+ * that has one. 0 or -errno as guest_profile_build(), not told; target->profile
  * is set in both cases but when there is no memory.
  */
-int target_profile(struct target *target);
+int target_profile(struct target *target, const struct kt_vcpu *witness);
 
 /* The line of the profile's step that failed. */
 const char *target_profile_error(const struct target *target);

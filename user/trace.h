@@ -3,6 +3,7 @@
 #ifndef KVMTAINT_TRACE_H
 #define KVMTAINT_TRACE_H
 
+#include "boot_watch.h"
 #include "engine.h"
 #include "options.h"
 #include "output.h"
@@ -16,6 +17,24 @@ struct trace_events {
 	int signal_fd; /* INT, TERM, HUP */
 	int pid_fd; /* readable when the VMM has ended */
 	int timer_fd; /* once a second */
+	int look_fd; /* when trace_guest_look() wants to be called again */
+};
+
+/* The guest's kernel, as far as it is known (user/trace_guest.c). */
+struct trace_guest {
+	struct boot_watch *watch;
+	uint64_t seen_lstar[KT_VCPUS_MAX]; /* of each vCPU, when last looked at */
+	uint32_t newest; /* on which vCPU it changed last; KT_VCPUS_MAX: none */
+	uint64_t looked_ns; /* CLOCK_MONOTONIC */
+
+	bool armed, ever_armed; /* this kernel; any */
+	uint64_t lstar; /* of the armed kernel; 0: not known */
+	uint64_t mark; /* init_task's stack canary: another one at each boot */
+	uint64_t clock; /* jiffies_64 when last looked at */
+	unsigned char told[KT_SITES_MAX][TRAP_LEN]; /* bytes of a site that records told of */
+
+	uint64_t waiting_ns; /* since when a kernel is there that cannot be armed; 0: none */
+	bool refusal_told;
 };
 
 struct trace {
@@ -26,12 +45,18 @@ struct trace {
 	struct policy *policy;
 	const struct policy_dfa *dfa;
 	struct record_context record;
-	struct engine *engine;
+	struct engine *engine; /* NULL: no kernel is armed */
+	struct engine *polled; /* whose records the loop waits for */
+	struct engine_kept kept; /* of the engines before */
 	struct output *output;
 	struct trap_set traps;
+	bool started; /* the start record is out */
 	bool planted;
-	int changed_sites; /* last seen: traps that are not there any more */
+	struct trace_guest guest;
 };
+
+/* The number of the next record that user space makes; ctx: the trace. */
+uint64_t trace_next_seq(void *ctx);
 
 /* Blocks the signals and opens all; STATUS_OK or what went wrong, told. */
 enum exit_status trace_events_open(struct trace_events *events, pid_t pid);
@@ -39,5 +64,28 @@ void trace_events_close(struct trace_events *events);
 
 /* Until a signal, the VM's end or the output's; *reason: of the stop record. */
 enum exit_status trace_loop(struct trace *t, const char **reason);
+
+/*
+ * Arms the kernel that runs, or begins to wait for one, and queues the start
+ * record. STATUS_OK or what went wrong, told; t->started: the record is queued.
+ */
+enum exit_status trace_guest_begin(struct trace *t);
+void trace_guest_close(struct trace *t);
+
+/*
+ * Looks whether the armed kernel still runs, or whether one runs that can be
+ * armed, and does what follows. Called once a second, when a CPU set up its
+ * system calls, and when look_fd says so.
+ */
+enum exit_status trace_guest_look(struct trace *t);
+
+/* A CPU set up its system calls: looks now, or soon when it has just looked. */
+enum exit_status trace_guest_wake(struct trace *t);
+
+/* Once a second: traps, CPUs, the kernel. */
+enum exit_status trace_guest_every_second(struct trace *t);
+
+/* Takes the traps out, where there are any. */
+enum exit_status trace_guest_unplant(struct trace *t);
 
 #endif

@@ -12,7 +12,15 @@
 
 #include "trace.h"
 
-enum source { SOURCE_ENGINE, SOURCE_SIGNAL, SOURCE_VMM, SOURCE_TIMER, SOURCE_COUNT };
+enum source {
+	SOURCE_ENGINE,
+	SOURCE_SIGNAL,
+	SOURCE_VMM,
+	SOURCE_TIMER,
+	SOURCE_BOOT,
+	SOURCE_LOOK,
+	SOURCE_COUNT
+};
 
 enum exit_status trace_events_open(struct trace_events *events, pid_t pid)
 {
@@ -26,10 +34,11 @@ enum exit_status trace_events_open(struct trace_events *events, pid_t pid)
 	sigprocmask(SIG_BLOCK, &ends, NULL);
 	events->signal_fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 	events->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	events->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	events->pid_fd = syscall(SYS_pidfd_open, pid, 0);
 	if (events->pid_fd < 0)
 		return status_fail(STATUS_NO_PROCESS, "process %d went away", pid);
-	if (events->signal_fd < 0 || events->timer_fd < 0 ||
+	if (events->signal_fd < 0 || events->timer_fd < 0 || events->look_fd < 0 ||
 	    timerfd_settime(events->timer_fd, 0, &second, NULL))
 		return status_fail(STATUS_INTERNAL, "cannot wait for events: %s", strerror(errno));
 	return STATUS_OK;
@@ -37,7 +46,7 @@ enum exit_status trace_events_open(struct trace_events *events, pid_t pid)
 
 void trace_events_close(struct trace_events *events)
 {
-	int *fds[] = { &events->signal_fd, &events->timer_fd, &events->pid_fd };
+	int *fds[] = { &events->signal_fd, &events->timer_fd, &events->look_fd, &events->pid_fd };
 	size_t i;
 
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
@@ -47,36 +56,27 @@ void trace_events_close(struct trace_events *events)
 	}
 }
 
-/* Traps that vanish are a reboot, or somebody in the guest: either way a loss. */
-static void verify_traps(struct trace *t)
-{
-	const char *first = "";
-	int changed = trap_verify(&t->traps, &first);
-
-	if (changed < 0 || changed == t->changed_sites)
-		return;
-	if (changed > t->changed_sites) {
-		status_fail(STATUS_OK,
-			    "%d of %zu traps are gone from the guest (first: %s): did it"
-			    " reboot, or patch itself?",
-			    changed, t->traps.count, first);
-		output_lost(t->output, "trap_changed", changed);
-	}
-	t->changed_sites = changed;
-}
-
-static void every_second(struct trace *t)
+static enum exit_status every_second(struct trace *t)
 {
 	uint64_t ticks;
 	int64_t skipped;
 
 	if (read(t->events.timer_fd, &ticks, sizeof(ticks)) < 0)
-		return;
+		return STATUS_OK;
 	t->record.clock_offset_ns = record_clock_offset();
-	skipped = engine_tick(t->engine);
+	skipped = t->engine ? engine_tick(t->engine) : 0;
 	if (skipped > 0)
 		output_lost(t->output, record_lost_name(KT_LOST_RECURSION), skipped);
-	verify_traps(t);
+	return trace_guest_every_second(t);
+}
+
+static enum exit_status look(struct trace *t)
+{
+	uint64_t ticks;
+
+	if (read(t->events.look_fd, &ticks, sizeof(ticks)) < 0)
+		return STATUS_OK;
+	return trace_guest_look(t);
 }
 
 static int watch(int epoll, int fd, enum source source)
@@ -90,7 +90,8 @@ static int open_epoll(struct trace *t)
 {
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 
-	if (epoll >= 0 && !watch(epoll, engine_fd(t->engine), SOURCE_ENGINE) &&
+	if (epoll >= 0 && !watch(epoll, boot_watch_fd(t->guest.watch), SOURCE_BOOT) &&
+	    !watch(epoll, t->events.look_fd, SOURCE_LOOK) &&
 	    !watch(epoll, t->events.signal_fd, SOURCE_SIGNAL) &&
 	    !watch(epoll, t->events.pid_fd, SOURCE_VMM) &&
 	    !watch(epoll, t->events.timer_fd, SOURCE_TIMER))
@@ -115,26 +116,50 @@ static enum exit_status flush(struct trace *t, const char **reason)
 	return t->options->quiet ? STATUS_OUTPUT : STATUS_STDOUT;
 }
 
+static enum exit_status serve(struct trace *t, enum source source, const char **end)
+{
+	switch (source) {
+	case SOURCE_TIMER:
+		return every_second(t);
+	case SOURCE_BOOT:
+		return trace_guest_wake(t);
+	case SOURCE_LOOK:
+		return look(t);
+	case SOURCE_VMM:
+		*end = "vm_gone";
+		break;
+	case SOURCE_SIGNAL:
+		if (!*end)
+			*end = "signal";
+		break;
+	default:
+		break;
+	}
+	return STATUS_OK;
+}
+
 /* One round; *reason set: the trace is over. */
 static enum exit_status wait_once(struct trace *t, int epoll, const char **reason)
 {
 	struct epoll_event events[SOURCE_COUNT];
 	const char *end = NULL;
-	enum exit_status status;
+	enum exit_status status = STATUS_OK;
 	int i, n, drained;
 
+	/* Each kernel has an engine of its own; closing the old one's took it out. */
+	if (t->engine && t->engine != t->polled) {
+		if (watch(epoll, engine_fd(t->engine), SOURCE_ENGINE))
+			return status_fail(STATUS_INTERNAL, "epoll_ctl: %s", strerror(errno));
+	}
+	t->polled = t->engine;
 	n = epoll_wait(epoll, events, SOURCE_COUNT, output_timeout_ms(t->output));
 	if (n < 0 && errno != EINTR)
 		return status_fail(STATUS_INTERNAL, "epoll_wait: %s", strerror(errno));
-	for (i = 0; i < n; i++) {
-		if (events[i].data.u32 == SOURCE_TIMER)
-			every_second(t);
-		else if (events[i].data.u32 == SOURCE_VMM)
-			end = "vm_gone";
-		else if (events[i].data.u32 == SOURCE_SIGNAL && !end)
-			end = "signal";
-	}
-	drained = engine_drain(t->engine, output_take, t->output);
+	for (i = 0; i < n && !status; i++)
+		status = serve(t, events[i].data.u32, &end);
+	if (status)
+		return status;
+	drained = t->engine ? engine_drain(t->engine, output_take, t->output) : 0;
 	if (drained < 0)
 		return status_fail(STATUS_INTERNAL, "cannot take records: %s", strerror(-drained));
 	status = flush(t, reason);

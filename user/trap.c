@@ -169,20 +169,44 @@ int trap_remove(struct trap_set *set, size_t *removed, uint64_t *held_ns, char *
 	return rc;
 }
 
-int trap_verify(struct trap_set *set, const char **first)
+int trap_replant(struct trap_set *set, size_t *planted, char *err, size_t err_len)
 {
-	unsigned char found[TRAP_LEN];
+	struct trap_work work = {
+		.set = set,
+		.from = set->nop,
+		.to = TRAP_INVD,
+		.take_what_fits = true,
+		.err = err,
+		.err_len = err_len,
+	};
+	int rc = standstill(set->pid, exchange_sites, &work, NULL, err, err_len);
+
+	*planted = work.written;
+	return rc;
+}
+
+int trap_verify(struct trap_set *set)
+{
 	int wrong = 0, rc;
 	size_t i;
 
 	for (i = 0; i < set->count; i++) {
-		rc = guest_mem_read(set->mem, set->sites[i].gpa, found, TRAP_LEN);
+		struct trap_site *site = &set->sites[i];
+
+		rc = guest_mem_read(set->mem, site->gpa, site->found, TRAP_LEN);
 		if (rc)
 			return rc;
-		if (!memcmp(found, TRAP_INVD, TRAP_LEN))
-			continue;
-		if (!wrong++ && first)
-			*first = set->sites[i].name;
+		wrong += !trap_is_planted(site);
 	}
 	return wrong;
+}
+
+bool trap_is_planted(const struct trap_site *site)
+{
+	return !memcmp(site->found, TRAP_INVD, TRAP_LEN);
+}
+
+bool trap_is_nop(const struct trap_set *set, const struct trap_site *site)
+{
+	return !memcmp(site->found, set->nop, TRAP_LEN);
 }

@@ -8,6 +8,7 @@
 #ifndef KVMTAINT_TRAP_H
 #define KVMTAINT_TRAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,6 +24,7 @@
 struct trap_site {
 	char name[64]; /* guest function */
 	gpa_t gpa;
+	unsigned char found[TRAP_LEN]; /* by the last trap_verify() */
 };
 
 /* A VM's traps: where its memory is, who must stand still for a write. */
@@ -62,9 +64,18 @@ int trap_remove(struct trap_set *set, size_t *removed, uint64_t *held_ns, char *
 		size_t err_len);
 
 /*
- * Counts sites whose bytes are not our trap, without stopping anyone, and
- * names the first in *first (may be NULL). >= 0, or -EFAULT / -ESRCH.
+ * Plants again where the guest's own NOP is; other sites are left as they are.
+ * *planted of them. 0 or -errno as trap_plant().
  */
-int trap_verify(struct trap_set *set, const char **first);
+int trap_replant(struct trap_set *set, size_t *planted, char *err, size_t err_len);
+
+/*
+ * Takes down the bytes at each site, without stopping anyone. How many are not
+ * our trap; or -EFAULT / -ESRCH.
+ */
+int trap_verify(struct trap_set *set);
+
+bool trap_is_planted(const struct trap_site *site);
+bool trap_is_nop(const struct trap_set *set, const struct trap_site *site);
 
 #endif

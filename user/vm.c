@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <bpf/bpf.h>
@@ -22,10 +23,9 @@
 /* Every early return of this file: one line for the operator, and its errno. */
 #define fail(code, ...) (snprintf(err, err_len, __VA_ARGS__), -(code))
 
-static void cleanup_skel(struct vm **skel)
-{
-	vm__destroy(*skel);
-}
+struct vm_finder {
+	struct vm *skel;
+};
 
 /* Zen's vendor string or Hygon's: the two that kvm_amd serves. */
 static bool host_is_amd(void)
@@ -88,9 +88,8 @@ static int check_host(char *err, size_t err_len)
 	return 0;
 }
 
-static int load(struct vm **out, char *err, size_t err_len)
+static int load(struct vm *skel, char *err, size_t err_len)
 {
-	_cleanup_(cleanup_skel) struct vm *skel = vm__open();
 	int rc;
 
 	if (!skel)
@@ -105,9 +104,35 @@ static int load(struct vm **out, char *err, size_t err_len)
 			    "this host kernel refuses the VM discovery program (%s): its KVM"
 			    " is unknown to this kvmtaint; --verbose shows why",
 			    strerror(-rc));
-	*out = skel;
-	skel = NULL;
 	return 0;
+}
+
+int vm_finder_open(struct vm_finder **out, char *err, size_t err_len)
+{
+	struct vm_finder *finder;
+	int rc = check_host(err, err_len);
+
+	if (rc)
+		return rc;
+	finder = calloc(1, sizeof(*finder));
+	if (!finder)
+		return fail(ENOMEM, "out of memory");
+	finder->skel = vm__open();
+	rc = load(finder->skel, err, err_len);
+	if (rc) {
+		vm_finder_close(finder);
+		return rc;
+	}
+	*out = finder;
+	return 0;
+}
+
+void vm_finder_close(struct vm_finder *finder)
+{
+	if (!finder)
+		return;
+	vm__destroy(finder->skel);
+	free(finder);
 }
 
 /* Runs the iterator over the files of pid once. */
@@ -194,22 +219,26 @@ static bool is_torn(const struct kt_vm_scan *scan)
 	       scan->memory.generation != scan->generation_after;
 }
 
-int vm_find(pid_t pid, struct vm_info *out, char *err, size_t err_len)
+static void fill(struct vm_info *out, pid_t pid, const struct kt_vm_scan *scan)
 {
-	_cleanup_(cleanup_skel) struct vm *skel = NULL;
-	const struct kt_vm_scan *scan;
+	out->pid = pid;
+	out->tgid = scan->tgid;
+	out->kvm = scan->kvm;
+	out->vcpus = scan->created_vcpus;
+	out->vcpu_count = scan->vcpus;
+	memcpy(out->vcpu, scan->vcpu, sizeof(out->vcpu));
+	out->knows_lstar = scan->knows_lstar;
+	out->memory = scan->memory;
+}
+
+int vm_finder_look(struct vm_finder *finder, pid_t pid, struct vm_info *out, char *err,
+		   size_t err_len)
+{
+	const struct kt_vm_scan *scan = &finder->skel->bss->scan;
 	int rc, tries;
 
-	rc = check_process(pid, err, err_len);
-	if (!rc)
-		rc = check_host(err, err_len);
-	if (!rc)
-		rc = load(&skel, err, err_len);
-	if (rc)
-		return rc;
-	scan = &skel->bss->scan;
 	for (tries = 0; tries < SCAN_TRIES; tries++) {
-		rc = run_scan(skel, pid);
+		rc = run_scan(finder->skel, pid);
 		if (rc == -ESRCH)
 			return fail(ESRCH, "process %d went away", pid);
 		if (rc)
@@ -225,15 +254,32 @@ int vm_find(pid_t pid, struct vm_info *out, char *err, size_t err_len)
 	if (tries == SCAN_TRIES)
 		return fail(EAGAIN, "the memory layout of process %d kept changing; try again",
 			    pid);
-	out->pid = pid;
-	out->tgid = scan->tgid;
-	out->kvm = scan->kvm;
-	out->vcpus = scan->created_vcpus;
-	out->vcpu_id_count = scan->vcpus;
-	memcpy(out->vcpu_ids, scan->vcpu_ids, sizeof(out->vcpu_ids));
-	out->cr3 = scan->cr3;
-	out->lstar = scan->lstar;
-	out->memory = scan->memory;
-	vm_read_name(pid, out->name, sizeof(out->name));
+	fill(out, pid, scan);
 	return 0;
+}
+
+int vm_find(pid_t pid, struct vm_info *out, char *err, size_t err_len)
+{
+	struct vm_finder *finder;
+	int rc = check_process(pid, err, err_len);
+
+	if (!rc)
+		rc = vm_finder_open(&finder, err, err_len);
+	if (rc)
+		return rc;
+	rc = vm_finder_look(finder, pid, out, err, err_len);
+	if (!rc)
+		vm_read_name(pid, out->name, sizeof(out->name));
+	vm_finder_close(finder);
+	return rc;
+}
+
+const struct kt_vcpu *vm_first_witness(const struct vm_info *vm)
+{
+	uint32_t i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpu[i].lstar)
+			return &vm->vcpu[i];
+	return NULL;
 }

@@ -6,6 +6,7 @@
 # What a job is; `lab` sets these from its options.
 l1_kernel=6.12
 l2_kernel=6.12
+other_kernel=
 vcpus=2
 l1_memory=4096
 l2_memory=512
@@ -104,6 +105,10 @@ job_disk() {
 	image "$run/programs" "$job/l2/programs.ext4" 2
 	cp "$cache/kernels/by-series/$l2_kernel/vmlinuz" "$job/l2"
 	initramfs "$l2_kernel" l2 >"$job/l2/initrd"
+	[ -z "$other_kernel" ] || {
+		cp "$cache/kernels/by-series/$other_kernel/vmlinuz" "$job/l2/other.vmlinuz"
+		initramfs "$other_kernel" l2 >"$job/l2/other.initrd"
+	}
 	image "$job" "$run/job.ext4"
 	rm -rf "$job" "$run/programs"
 }

@@ -4,6 +4,8 @@
 
   host.py push-out PID SECONDS   swaps out the guest's RAM, every SECONDS, until SIGINT
   host.py push-out-once PID
+  host.py traps PID              counts the 5-byte traps in the guest's RAM
+  host.py unplant PID N          puts ftrace's NOP in place of the first N traps
 """
 import ctypes
 import os
@@ -44,8 +46,32 @@ def push_out(pidfd, start, size):
     return done
 
 
+TRAP, NOP = b"\x2e\x2e\x2e\x0f\x08", b"\x0f\x1f\x44\x00\x00"
+
+
+def traps(pid, unplant=0):
+    """How many traps the guest's RAM holds; the first ones are taken out."""
+    start, size = guest_ram(pid)
+    found = 0
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for at in range(start, start + size, 1 << 20):
+            memory.seek(at)
+            piece = memory.read((1 << 20) + 4 if at + (1 << 20) < start + size else 1 << 20)
+            index = piece.find(TRAP)
+            while index >= 0:
+                found += 1
+                if found <= unplant:
+                    memory.seek(at + index)
+                    memory.write(NOP)
+                index = piece.find(TRAP, index + 1)
+    return found
+
+
 def main():
     command, pid = sys.argv[1], int(sys.argv[2])
+    if command in ("traps", "unplant"):
+        print(traps(pid, int(sys.argv[3]) if command == "unplant" else 0))
+        return
     pidfd = libc.syscall(SYS_PIDFD_OPEN, pid, 0)
     start, size = guest_ram(pid)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))

@@ -37,7 +37,7 @@ leaks() {
 }
 
 refused() { # NAME STATUS WORDS
-	kvmtaint --vm "$(cat /run/l2/pid)" >/tmp/out 2>/tmp/stderr
+	kvmtaint --no-wait --vm "$(cat /run/l2/pid)" >/tmp/out 2>/tmp/stderr
 	[ $? = "$2" ] && [ "$(wc -l </tmp/stderr)" = 1 ] && [ ! -s /tmp/out ] && grep -q "$3" /tmp/stderr
 	verdict "$1" $? "$(cat /tmp/stderr)"
 }

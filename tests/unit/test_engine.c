@@ -573,6 +573,80 @@ static void a_page_that_is_not_there_asks_for_the_slow_path(void **state)
 	assert_int_equal(process_labels(w, w->holder), 1);
 }
 
+/* Runs file_permission on the CPU with this APIC id, of which the engine was not told. */
+static uint32_t reads_on_new_cpu(struct world *w, uint32_t apic_id)
+{
+	struct kt_deferred input = {
+		.args = { holder_file(w, "secret"), MAY_READ },
+		.site = w->profile->hooks[KT_HOOK_file_permission].site.v,
+		.vcpu = apic_id,
+	};
+
+	for (int i = 0; i < 64; i++) {
+		assert_int_equal(engine_replay(w->engine, &input, true), 0);
+		if (input.result != KT_LOST_HOST_MEMORY)
+			break;
+		(void)*(volatile char *)(uintptr_t)input.fault;
+	}
+	w->count = 0;
+	assert_true(engine_drain(w->engine, keep, w) >= 0);
+	return input.result;
+}
+
+static void a_new_cpu_is_found_in_the_guests_own_table(void **state)
+{
+	struct world *w = world(state);
+	const struct kt_guest *g = &w->profile->guest;
+	gva_t spinner = { 0 };
+	char comm[KT_COMM_LEN];
+
+	for (uint32_t id = 0; id < KT_VCPUS_MAX; id++) {
+		if (!w->profile->percpu_base[id])
+			continue;
+		spinner = GVA(peek(w, w->profile->percpu_base[id] + g->sym_current_task, 8));
+		assert_int_equal(guest_read(w->mem, g, GVA(spinner.v + g->task_comm), comm,
+					    sizeof(comm)), 0);
+		if (strcmp(comm, "spinner"))
+			continue;
+		assert_int_equal(reads_on_new_cpu(w, id), 0);
+		assert_int_equal(process_labels(w, spinner), 1);
+		assert_int_equal(reads_on_new_cpu(w, 77), KT_LOST_GUEST_MEMORY);
+		return;
+	}
+	fail_msg("no CPU runs the spinner");
+}
+
+/* The next kernel's engine has no policy here: the file is managed by what was kept alone. */
+static void of_a_guest_kernel_only_the_files_stay_managed(void **state)
+{
+	struct world *w = world(state);
+	struct engine_kept kept = {};
+	struct engine_options opt = { .profile = w->profile, .mem = w->mem, .kept = &kept };
+	uint64_t named, last, counters[KT_COUNT_MAX];
+	char err[512] = "";
+
+	reads(w, w->holder, "secret");
+	named = w->records[0].seq;
+	writes(w, w->holder, "pipe_write");
+	last = w->records[w->count - 1].seq;
+	assert_int_equal(engine_retire(w->engine, &kept), 0);
+	assert_int_equal(kept.seq, last);
+	w->engine = NULL;
+	if (engine_load(&opt, &w->engine, err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_int_equal(process_labels(w, w->holder), 0);
+	reads(w, w->bystander, "pipe_read");
+	assert_int_equal(w->count, 0);
+	reads(w, w->bystander, "secret");
+	assert_int_equal(process_labels(w, w->bystander), 1);
+	assert_int_equal(w->count, 1);
+	assert_int_equal(w->records[0].seq, last + 1);
+	assert_int_equal(w->records[0].cause, named);
+	assert_int_equal(engine_counters(w->engine, counters), 0);
+	assert_true(counters[KT_COUNT_RECORDS] > last);
+	engine_kept_deinit(&kept);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -598,6 +672,8 @@ int main(void)
 		TEST(what_was_open_before_attach_counts),
 		TEST(a_wild_guest_pointer_is_said_not_followed),
 		TEST(a_page_that_is_not_there_asks_for_the_slow_path),
+		TEST(a_new_cpu_is_found_in_the_guests_own_table),
+		TEST(of_a_guest_kernel_only_the_files_stay_managed),
 	};
 	int failed = 0;
 

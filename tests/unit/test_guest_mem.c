@@ -111,6 +111,23 @@ static void test_heads_step_over_holes(void **state)
 	assert_int_equal(guest_mem_read(fixture->mem, GPA(PAGE), heads, 4), -EFAULT);
 }
 
+static void test_update(void **state)
+{
+	struct fixture *fixture = *state;
+	struct kt_slot slots[2] = { { 0, 4, 0 }, { 4, 1, 0 } };
+	uint8_t byte = 1;
+
+	slots[0].hva = slots[1].hva = (uintptr_t)fixture->ram;
+	fixture->ram[0] = 7;
+	assert_int_equal(guest_mem_update(fixture->mem, slots, 2), 0);
+	assert_int_equal(guest_mem_read(fixture->mem, GPA(4 * PAGE), &byte, 1), 0);
+	assert_int_equal(byte, 7);
+	assert_int_equal(guest_mem_read(fixture->mem, GPA(8 * PAGE), &byte, 1), -EFAULT);
+	slots[1].gfn = 3;
+	assert_int_equal(guest_mem_update(fixture->mem, slots, 2), -EINVAL);
+	assert_int_equal(guest_mem_read(fixture->mem, GPA(4 * PAGE), &byte, 1), 0);
+}
+
 static void test_bad_slots(void **state)
 {
 	struct kt_slot slots[2] = { { 0, 4, 4096 }, { 3, 4, 65536 } };
@@ -153,6 +170,8 @@ int main(void)
 		  tear_down, NULL },
 		{ "a scan steps over unreadable pages", test_heads_step_over_holes, set_up,
 		  tear_down, NULL },
+		{ "other slots take the place of the first ones", test_update, set_up, tear_down,
+		  NULL },
 		{ "overlapping and overflowing slots are refused", test_bad_slots, NULL, NULL,
 		  NULL },
 		{ "an image reads like RAM and cannot be written", test_image, NULL, NULL, NULL },

@@ -58,7 +58,7 @@ static void close_bench(struct bench *b)
 
 static void take(struct bench *b, uint64_t seq)
 {
-	struct kt_record r = { .seq = seq, .type = KT_RECORD_GUEST };
+	struct kt_record r = { .seq = seq, .type = KT_RECORD_GONE };
 
 	if (seq > b->seq)
 		b->seq = seq;

@@ -262,7 +262,16 @@ static int write_user_records(FILE *out)
 	struct record_context ctx = context(RECORD_JSON);
 	struct guest_profile *profile = calloc(1, sizeof(*profile));
 	uint64_t counters[KT_COUNT_MAX] = { 1, 2, UINT64_MAX >> 1 };
-	char *lines[4];
+	const struct guest_record events[] = {
+		{ .event = GUEST_ARMED, .profile = profile, .held_ns = 1234 },
+		{ .event = GUEST_CHANGED,
+		  .function = "do_splice",
+		  .found = (const unsigned char *)"\xe8\0\xff\x0f\x1f" },
+		{ .event = GUEST_GONE, .profile = profile, .reason = "reset" },
+		{ .event = GUEST_REFUSED, .reason = "no \"BTF\"" },
+		{ .event = GUEST_RESTORED },
+	};
+	char *lines[5 + GUEST_EVENT_MAX];
 	size_t i;
 
 	profile->hooks[KT_HOOK_task_exit].function.v = 0xffffffff81000000;
@@ -273,13 +282,16 @@ static int write_user_records(FILE *out)
 	lines[1] = record_stop_line(&ctx, 2, "signal", counters);
 	lines[2] = record_lost_line(&ctx, 3, "ring_full", 2, 17, 18);
 	lines[3] = record_lost_line(&ctx, 4, "recursion", 2, 0, 0);
-	for (i = 0; i < 4; i++) {
+	lines[4] = record_start_line(&ctx, 5, NULL, 0);
+	for (i = 0; i < GUEST_EVENT_MAX; i++)
+		lines[5 + i] = record_guest_line(&ctx, 6 + i, &events[i]);
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		assert_non_null(lines[i]);
 		fputs(lines[i], out);
 		free(lines[i]);
 	}
 	free(profile);
-	return 4;
+	return sizeof(lines) / sizeof(lines[0]);
 }
 
 static int write_others(FILE *out)
@@ -288,7 +300,7 @@ static int write_others(FILE *out)
 	int count = 0;
 
 	for (r.lost = 0; r.lost < KT_LOST_MAX; r.lost++) {
-		for (r.type = KT_RECORD_SPREAD; r.type <= KT_RECORD_GUEST; r.type++) {
+		for (r.type = KT_RECORD_SPREAD; r.type < KT_RECORD_MAX; r.type++) {
 			char *line;
 
 			if (r.type == KT_RECORD_SPREAD)

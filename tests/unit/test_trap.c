@@ -193,17 +193,15 @@ static char process_state(pid_t pid)
 static void plant_verify_remove(void **state)
 {
 	struct fake f = start_fake(0);
-	const char *first = NULL;
 	uint64_t held = 0;
 	char err[256] = "";
 	size_t removed;
 
-	assert_int_equal(trap_verify(&f.set, &first), SITES);
-	assert_string_equal(first, "site_0");
+	assert_int_equal(trap_verify(&f.set), SITES);
 	assert_int_equal(trap_plant(&f.set, &held, err, sizeof(err)), 0);
 	assert_true(held > 0 && held < 1000000000);
 	assert_int_equal(sites_with(&f, TRAP_INVD), SITES);
-	assert_int_equal(trap_verify(&f.set, NULL), 0);
+	assert_int_equal(trap_verify(&f.set), 0);
 	assert_runs(&f);
 	assert_rest_untouched(&f);
 	assert_int_equal(trap_remove(&f.set, &removed, &held, err, sizeof(err)), 0);
@@ -243,6 +241,26 @@ static void foreign_bytes_refuse_the_whole_plant(void **state)
 	stop_fake(&f);
 }
 
+static void replant_takes_the_plain_nop_alone(void **state)
+{
+	struct fake f = start_fake(0);
+	char err[256];
+	size_t planted;
+
+	assert_int_equal(trap_plant(&f.set, NULL, err, sizeof(err)), 0);
+	guest_mem_write(f.mem, GPA(SITE_GPA(4)), TRAP_NOP, TRAP_LEN);
+	guest_mem_write(f.mem, GPA(SITE_GPA(5)), "\xe8\x01\x02\x03\x04", 5);
+	assert_int_equal(trap_verify(&f.set), 2);
+	assert_true(trap_is_nop(&f.set, &f.set.sites[4]) && !trap_is_planted(&f.set.sites[4]));
+	assert_true(!trap_is_nop(&f.set, &f.set.sites[5]) && !trap_is_planted(&f.set.sites[5]));
+	assert_int_equal(trap_replant(&f.set, &planted, err, sizeof(err)), 0);
+	assert_int_equal(planted, 1);
+	assert_int_equal(sites_with(&f, TRAP_INVD), SITES - 1);
+	assert_int_equal(sites_with(&f, "\xe8\x01\x02\x03\x04"), 1);
+	assert_runs(&f);
+	stop_fake(&f);
+}
+
 static void remove_leaves_foreign_bytes(void **state)
 {
 	struct fake f = start_fake(0);
@@ -251,7 +269,7 @@ static void remove_leaves_foreign_bytes(void **state)
 
 	assert_int_equal(trap_plant(&f.set, NULL, err, sizeof(err)), 0);
 	guest_mem_write(f.mem, GPA(SITE_GPA(5)), "\xcc\x1f\x44\x00\x00", 5);
-	assert_int_equal(trap_verify(&f.set, NULL), 1);
+	assert_int_equal(trap_verify(&f.set), 1);
 	assert_int_equal(trap_remove(&f.set, &removed, NULL, err, sizeof(err)), 0);
 	assert_int_equal(removed, SITES - 1);
 	assert_int_equal(sites_with(&f, TRAP_NOP), SITES - 1);
@@ -442,7 +460,7 @@ static void dead_vmm(void **state)
 	assert_int_equal(trap_plant(&f.set, NULL, err, sizeof(err)), -ESRCH);
 	waitpid(f.pid, NULL, 0);
 	assert_int_equal(trap_plant(&f.set, NULL, err, sizeof(err)), -ESRCH);
-	assert_true(trap_verify(&f.set, NULL) < 0);
+	assert_true(trap_verify(&f.set) < 0);
 	guest_mem_close(f.mem);
 }
 
@@ -452,6 +470,7 @@ int main(void)
 		cmocka_unit_test(plant_verify_remove),
 		cmocka_unit_test(leftover_traps_are_taken_over),
 		cmocka_unit_test(foreign_bytes_refuse_the_whole_plant),
+		cmocka_unit_test(replant_takes_the_plain_nop_alone),
 		cmocka_unit_test(remove_leaves_foreign_bytes),
 		cmocka_unit_test(unwritable_site_puts_the_others_back),
 		cmocka_unit_test(threads_born_meanwhile_are_held_too),

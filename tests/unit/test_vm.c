@@ -189,8 +189,8 @@ static void vm_of_four_slots(void **state)
 	assert_int_equal(vm.pid, pid);
 	assert_true(vm.kvm > 1ULL << 63);
 	assert_int_equal(vm.vcpus, 1);
-	assert_int_equal(vm.vcpu_id_count, 1);
-	assert_int_equal(vm.vcpu_ids[0], 0);
+	assert_int_equal(vm.vcpu_count, 1);
+	assert_int_equal(vm.vcpu[0].id, 0);
 	assert_int_equal(vm.memory.count, 4);
 	assert_int_equal(vm.memory.slots[0].gfn, 0);
 	assert_int_equal(vm.memory.slots[0].npages, 1);
@@ -216,8 +216,8 @@ static void vm_of_as_many_slots_as_fit(void **state)
 	for (i = 1; i < vm.memory.count; i++)
 		assert_true(vm.memory.slots[i].gfn > vm.memory.slots[i - 1].gfn);
 	assert_int_equal(vm.vcpus, 3);
-	assert_int_equal(vm.vcpu_id_count, 3);
-	assert_int_equal(vm.vcpu_ids[2], 4);
+	assert_int_equal(vm.vcpu_count, 3);
+	assert_int_equal(vm.vcpu[2].id, 4);
 }
 
 static void too_many_slots(void **state)
