@@ -91,8 +91,8 @@ static __always_inline void on_socket_recvmsg(struct event *e)
 /* tcp_zerocopy_receive(sk, zc, ...) */
 static __always_inline void on_tcp_zerocopy_receive(struct event *e)
 {
-	if (unsettled_count)
-		unsettled_read(e, e->args[0]);
+	if (early_count)
+		early_read(e, e->args[0]);
 	carrier_is_socket(e, e->args[0]);
 	read_from(e, KT_FLOW_RECEIVE);
 }
