@@ -28,13 +28,18 @@ struct kt_vm_scan scan;
 
 enum walk_state { GO_DOWN, VISIT, GO_UP };
 
+/*
+ * Not on the stack: hosts before 6.7 verify a callback of bpf_loop() as if it ran
+ * once (commit ab5cfac139ab), see there what state is at first, and take out
+ * the code of all the other states.
+ */
 struct walk {
 	__u64 node; /* struct rb_node */
 	__u32 state;
 	__u32 index; /* which of gfn_node[] links the active tree */
-};
+} walk;
 
-static void keep_slot(const struct walk *w)
+static void keep_slot(void)
 {
 	struct kvm_memory_slot *slot;
 	struct kt_slot *out;
@@ -42,8 +47,8 @@ static void keep_slot(const struct walk *w)
 	__u32 i = scan.memory.count;
 
 	offset = bpf_core_field_offset(struct kvm_memory_slot, gfn_node) +
-		 w->index * bpf_core_type_size(struct rb_node);
-	slot = (struct kvm_memory_slot *)(w->node - offset);
+		 walk.index * bpf_core_type_size(struct rb_node);
+	slot = (struct kvm_memory_slot *)(walk.node - offset);
 	if (BPF_CORE_READ(slot, flags) & MEMSLOT_INVALID)
 		return;
 	if (i >= KT_SLOTS_MAX) {
@@ -59,28 +64,27 @@ static void keep_slot(const struct walk *w)
 }
 
 /* One edge of an in-order walk; parents make a stack needless. */
-static long walk_step(__u32 i __attribute__((unused)), void *ctx)
+static long walk_step(__u32 i __attribute__((unused)), void *ctx __attribute__((unused)))
 {
-	struct walk *w = ctx;
-	struct rb_node *node = (struct rb_node *)w->node;
+	struct rb_node *node = (struct rb_node *)walk.node;
 	struct rb_node *next;
 
-	switch (w->state) {
+	switch (walk.state) {
 	case GO_DOWN:
 		next = BPF_CORE_READ(node, rb_left);
 		if (next)
-			w->node = (__u64)next;
+			walk.node = (__u64)next;
 		else
-			w->state = VISIT;
+			walk.state = VISIT;
 		return 0;
 	case VISIT:
-		keep_slot(w);
+		keep_slot();
 		if (scan.memory.overflow)
 			return 1;
 		next = BPF_CORE_READ(node, rb_right);
 		if (next)
-			w->node = (__u64)next;
-		w->state = next ? GO_DOWN : GO_UP;
+			walk.node = (__u64)next;
+		walk.state = next ? GO_DOWN : GO_UP;
 		return 0;
 	default:
 		/* The colour is in the two low bits. */
@@ -88,8 +92,8 @@ static long walk_step(__u32 i __attribute__((unused)), void *ctx)
 		if (!next)
 			return 1;
 		if (BPF_CORE_READ(next, rb_left) == node)
-			w->state = VISIT;
-		w->node = (__u64)next;
+			walk.state = VISIT;
+		walk.node = (__u64)next;
 		return 0;
 	}
 }
@@ -97,18 +101,18 @@ static long walk_step(__u32 i __attribute__((unused)), void *ctx)
 static void read_memslots(struct kvm *kvm)
 {
 	struct kvm_memslots *slots, *after;
-	struct walk w = { .state = GO_DOWN };
 
 	if (bpf_core_read(&slots, sizeof(slots), &kvm->memslots[0]) || !slots) {
 		scan.broken = 1;
 		return;
 	}
 	scan.memory.generation = BPF_CORE_READ(slots, generation);
-	w.index = BPF_CORE_READ(slots, node_idx) & 1;
-	w.node = (__u64)BPF_CORE_READ(slots, gfn_tree.rb_node);
+	walk.state = GO_DOWN;
+	walk.index = BPF_CORE_READ(slots, node_idx) & 1;
+	walk.node = (__u64)BPF_CORE_READ(slots, gfn_tree.rb_node);
 	/* An edge is passed twice and a node visited once: 6 steps a slot are ample. */
-	if (w.node)
-		bpf_loop(6 * (KT_SLOTS_MAX + 1), walk_step, &w, 0);
+	if (walk.node)
+		bpf_loop(6 * (KT_SLOTS_MAX + 1), walk_step, NULL, 0);
 	bpf_core_read(&after, sizeof(after), &kvm->memslots[0]);
 	scan.generation_after = BPF_CORE_READ(after, generation);
 }
