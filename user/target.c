@@ -55,6 +55,9 @@ int target_profile(struct target *target, const struct kt_vcpu *witness)
 
 	if (!witness && target->vm)
 		witness = vm_first_witness(target->vm);
+	/* A FRED guest has no LSTAR, firmware has neither: page tables tell them apart. */
+	if (!witness && target->vm && target->vm->vcpu_count && target->vm->vcpu[0].cr3)
+		witness = &target->vm->vcpu[0];
 	if (witness)
 		cpu = (struct guest_cpu){ .cr3 = witness->cr3, .lstar = witness->lstar };
 	guest_profile_free(target->profile);
