@@ -33,11 +33,7 @@ enum walk_state { GO_DOWN, VISIT, GO_UP };
  * once (commit ab5cfac139ab), see there what state is at first, and take out
  * the code of all the other states.
  */
-static struct walk {
-	__u64 node; /* struct rb_node */
-	__u32 state;
-	__u32 index; /* which of gfn_node[] links the active tree */
-} walk;
+struct kt_slot_walk walk;
 
 static void keep_slot(void)
 {

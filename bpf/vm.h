@@ -21,6 +21,13 @@ struct kt_vcpu {
 	__u64 cr3; /* 0: not known (Intel) */
 };
 
+/* Where find_vm's walk over the memslots stands. */
+struct kt_slot_walk {
+	__u64 node; /* struct rb_node */
+	__u32 state;
+	__u32 index; /* which of gfn_node[] links the active tree */
+};
+
 struct kt_vm_scan {
 	__u64 kvm; /* host kernel address of struct kvm; 0: none seen */
 	__u64 generation_after; /* of the memslots, read again after the walk */
