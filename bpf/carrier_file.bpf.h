@@ -145,7 +145,9 @@ static __always_inline void file_first_touch(struct event *e)
 	u64 labels;
 
 	managed = bpf_map_lookup_elem(&files, &key);
-	if (managed && managed->judged_epoch == policy_epoch)
+	/* An event that is done again must find whom it has not told yet. */
+	if (managed && managed->judged_epoch == policy_epoch &&
+	    !(managed->managed.labels & ~managed->managed.told))
 		return;
 	if (!managed) {
 		epoch = bpf_map_lookup_elem(&judged, &key);

@@ -92,6 +92,7 @@ struct vmcb {
 struct vcpu_svm {
 	struct kvm_vcpu vcpu;
 	struct vmcb *vmcb;
+	bool guest_gif;
 } CORE;
 
 union vmx_exit_reason {
@@ -122,7 +123,12 @@ enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, R
 #define SVM_EXIT_WBINVD		0x89
 #define VMX_EXIT_INVD		13
 #define VMX_EXIT_WBINVD		54
-#define HF_GUEST_MASK		(1U << 5)	/* vcpu->arch.hflags: runs a nested guest */
+/*
+ * vcpu->arch.hflags: runs a nested guest. Bit 0 was the GIF, of AMD alone, until it
+ * became vcpu_svm.guest_gif in 6.3 (commit 916b54a7688b).
+ */
+#define HF_GUEST_MASK		(1U << 0)
+#define HF_GUEST_MASK_OLD	(1U << 5)
 
 extern const volatile bool host_is_amd;
 
@@ -149,7 +155,12 @@ static __always_inline bool host_exit_is_trap(struct kvm_vcpu *vcpu)
 
 static __always_inline bool host_vcpu_is_nested(struct kvm_vcpu *vcpu)
 {
-	return BPF_CORE_READ(vcpu, arch.hflags) & HF_GUEST_MASK;
+	u32 mask = HF_GUEST_MASK | HF_GUEST_MASK_OLD;
+
+	if (host_is_amd && bpf_core_type_exists(struct vcpu_svm))
+		mask = bpf_core_field_exists(((struct vcpu_svm *)0)->guest_gif) ? HF_GUEST_MASK :
+										  HF_GUEST_MASK_OLD;
+	return BPF_CORE_READ(vcpu, arch.hflags) & mask;
 }
 
 static __always_inline u64 host_vcpu_rip(struct kvm_vcpu *vcpu, const unsigned long *regs)

@@ -122,6 +122,7 @@ struct vmcb {
 
 struct vcpu_svm {
 	struct vmcb *vmcb;
+	_Bool guest_gif;
 } HOST_TYPE;
 
 /*

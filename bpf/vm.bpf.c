@@ -135,7 +135,19 @@ static __u64 xa_entry(__u64 entry, __u32 index)
 	return (entry & XA_TAG_MASK) ? 0 : entry;
 }
 
-#define HF_GUEST_MASK (1U << 5) /* vcpu->arch.hflags: runs a nested guest */
+/* vcpu->arch.hflags: runs a nested guest; host.bpf.h tells why there are two. */
+#define HF_GUEST_MASK (1U << 0)
+#define HF_GUEST_MASK_OLD (1U << 5)
+
+static _Bool is_nested(struct kvm_vcpu *vcpu)
+{
+	__u32 mask = HF_GUEST_MASK | HF_GUEST_MASK_OLD;
+
+	if (host_is_amd && bpf_core_type_exists(struct vcpu_svm))
+		mask = bpf_core_field_exists(((struct vcpu_svm *)0)->guest_gif) ? HF_GUEST_MASK :
+										  HF_GUEST_MASK_OLD;
+	return BPF_CORE_READ(vcpu, arch.hflags) & mask;
+}
 
 /*
  * Where the vCPU's kernel takes system calls, and its page tables. Intel's CR3
@@ -143,7 +155,7 @@ static __u64 xa_entry(__u64 entry, __u32 index)
  */
 static void read_witness(struct kvm_vcpu *vcpu, struct kt_vcpu *out)
 {
-	if (BPF_CORE_READ(vcpu, arch.hflags) & HF_GUEST_MASK) {
+	if (is_nested(vcpu)) {
 		out->is_nested = 1;
 		return;
 	}

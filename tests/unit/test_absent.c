@@ -167,17 +167,20 @@ static void a_classified_file_is_recognised(void **state)
 	uint64_t file = file_of(&a->w, a->series, a->w.holder, "secret");
 	const struct event e = { KT_HOOK_file_permission, READER, file, MAY_READ };
 	const struct event undo = { KT_HOOK_task_exit, READER, READER, 1 };
+	const struct event undo_holder = { KT_HOOK_task_exit, a->w.holder, a->w.holder, 1 };
 	struct kt_file_key key;
 
 	run(a, &e, false);
-	assert_int_equal(a->now.count, 2);
+	/* The reader, and the holder, who has it mapped, too. */
+	assert_int_equal(a->now.count, 3);
 	assert_int_equal(bpf_map_get_next_key(engine_map_fd(a->w.engine, "files"), NULL, &key), 0);
 	assert_int_equal(key.ino, a->now.records[0].target.ino);
 	assert_int_equal(key.generation, a->now.records[0].target.generation);
 	run(a, &undo, false);
+	run(a, &undo_holder, false);
 	assert_int_equal(bpf_map_delete_elem(engine_map_fd(a->w.engine, "files"), &key), 0);
 	run(a, &e, true);
-	assert_int_equal(a->now.count, 2);
+	assert_int_equal(a->now.count, 3);
 	assert_int_equal(a->now.records[0].path_len, strlen("/tmp/secret.txt"));
 	assert_memory_equal(a->now.records[0].path, "/tmp/secret.txt", 15);
 	assert_int_equal(labels_of(&a->w, "files", &key), 1);
@@ -255,6 +258,10 @@ static void a_leak_is_recorded_once(void **state)
 
 	set(&a->w, sender + g->socket_sk, mine, 8);
 	set(&a->w, mine + g->skc_daddr, 0x097100cb, 4); /* 203.0.113.9 */
+	/* Another connection than the one it is copied from, whose other end is here. */
+	set(&a->w, mine + g->tcp_snd_una, 0x1234567, 4);
+	set(&a->w, mine + g->tcp_snd_nxt, 0x1234567, 4);
+	set(&a->w, mine + g->tcp_rcv_nxt, 0x7654321, 4);
 	manage(&a->w, "processes", signal_of(&a->w, 1), 1);
 	is_the_same_when_absent(a, &e, &undo, 1, 1);
 	assert_int_equal(a->now.records[0].type, KT_RECORD_LEAK);
