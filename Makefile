@@ -101,7 +101,7 @@ install: all ## install to PREFIX (default /usr/local)
 	install -D -m 644 user/record.schema.json $(DESTDIR)$(PREFIX)/share/kvmtaint/record.schema.json
 
 format: ## rewrite the C sources with clang-format
-	$(Q)clang-format -i $(wildcard bpf/*.[ch] user/*.[ch] tests/*/*.[ch])
+	$(Q)clang-format -i $$(git ls-files "*.[ch]")
 
 clean: ## remove what was built (the lab's cache stays: .cache/)
 	rm -rf $(OUT)

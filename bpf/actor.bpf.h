@@ -6,11 +6,11 @@
 #include "guest.bpf.h"
 
 /* include/linux/sched.h, unchanged from 5.10 to 7.x */
-#define PF_IO_WORKER	0x00000010
-#define PF_KTHREAD	0x00200000
+#define PF_IO_WORKER 0x00000010
+#define PF_KTHREAD   0x00200000
 
 /* struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h): fixed by the ABI. */
-#define PT_REGS_ORIG_AX	(15 * 8)
+#define PT_REGS_ORIG_AX (15 * 8)
 #define PT_REGS_BX	(5 * 8)
 #define PT_REGS_DI	(14 * 8)
 #define PT_REGS_CS	(17 * 8)
@@ -18,15 +18,15 @@
 #define USER_CS		0x33
 #define USER32_CS	0x23
 #define USER_DS		0x2b
-#define FRED_PADDING	16	/* TOP_OF_KERNEL_STACK_PADDING with CONFIG_X86_FRED */
+#define FRED_PADDING	16 /* TOP_OF_KERNEL_STACK_PADDING with CONFIG_X86_FRED */
 
 /* One step of the search for the CPU that has the vCPU's APIC id. */
 static long percpu_step(u32 cpu, void *ctx)
 {
 	struct event *e = *(struct event **)ctx;
 	u64 base = g64(e, guest.sym_per_cpu_offset + cpu * 8ULL);
-	u32 id = guest.apicid_width == 4 ? g32(e, base + guest.sym_cpu_to_apicid) :
-					   g16(e, base + guest.sym_cpu_to_apicid);
+	u32 id = guest.apicid_width == 4 ? g32(e, base + guest.sym_cpu_to_apicid)
+					 : g16(e, base + guest.sym_cpu_to_apicid);
 
 	if (e->failed)
 		return 1;

@@ -12,22 +12,22 @@
 #include "carrier_inet.bpf.h"
 
 /* include/uapi/linux/stat.h, include/linux/fs.h */
-#define S_IFMT		0170000
-#define S_IFSOCK	0140000
-#define S_IFREG		0100000
-#define S_IFDIR		0040000
-#define S_IFIFO		0010000
-#define MAY_WRITE	0x02
-#define MAY_READ	0x04
-#define MAY_APPEND	0x08
-#define FMODE_READ	0x1
-#define FMODE_WRITE	0x2
-#define MAP_TYPE	0x0f
-#define MAP_SHARED	0x01
+#define S_IFMT		    0170000
+#define S_IFSOCK	    0140000
+#define S_IFREG		    0100000
+#define S_IFDIR		    0040000
+#define S_IFIFO		    0010000
+#define MAY_WRITE	    0x02
+#define MAY_READ	    0x04
+#define MAY_APPEND	    0x08
+#define FMODE_READ	    0x1
+#define FMODE_WRITE	    0x2
+#define MAP_TYPE	    0x0f
+#define MAP_SHARED	    0x01
 #define MAP_SHARED_VALIDATE 0x03
 
-#define ALIASES_MAX	64	/* names of one inode in the guest's dentry cache */
-#define JUDGE_GRACE_NS	2000000000ULL	/* a rename takes effect within this time after its hook */
+#define ALIASES_MAX	    64 /* names of one inode in the guest's dentry cache */
+#define JUDGE_GRACE_NS	    2000000000ULL /* a rename takes effect within this time after its hook */
 
 /*
  * File systems whose "regular files" are views of kernel state, not storage: a
@@ -38,24 +38,24 @@
 static __always_inline bool fs_is_storage(u64 magic)
 {
 	switch (magic) {
-	case 0x00009fa0:	/* proc */
-	case 0x62656572:	/* sysfs */
-	case 0x0027e0eb:	/* cgroup */
-	case 0x63677270:	/* cgroup2 */
-	case 0x64626720:	/* debugfs */
-	case 0x74726163:	/* tracefs */
-	case 0x73636673:	/* securityfs */
-	case 0xf97cff8c:	/* selinuxfs */
-	case 0x43415d53:	/* smackfs */
-	case 0xcafe4a11:	/* bpf */
-	case 0x62656570:	/* configfs */
-	case 0x42494e4d:	/* binfmt_misc */
-	case 0xde5e81e4:	/* efivarfs */
-	case 0x6165676c:	/* pstore */
-	case 0x19800202:	/* mqueue */
-	case 0x09041934:	/* anonymous inodes */
-	case 0x6e736673:	/* nsfs */
-	case 0x50494446:	/* pidfs */
+	case 0x00009fa0: /* proc */
+	case 0x62656572: /* sysfs */
+	case 0x0027e0eb: /* cgroup */
+	case 0x63677270: /* cgroup2 */
+	case 0x64626720: /* debugfs */
+	case 0x74726163: /* tracefs */
+	case 0x73636673: /* securityfs */
+	case 0xf97cff8c: /* selinuxfs */
+	case 0x43415d53: /* smackfs */
+	case 0xcafe4a11: /* bpf */
+	case 0x62656570: /* configfs */
+	case 0x42494e4d: /* binfmt_misc */
+	case 0xde5e81e4: /* efivarfs */
+	case 0x6165676c: /* pstore */
+	case 0x19800202: /* mqueue */
+	case 0x09041934: /* anonymous inodes */
+	case 0x6e736673: /* nsfs */
+	case 0x50494446: /* pidfs */
 		return false;
 	}
 	return true;
@@ -195,7 +195,7 @@ static __always_inline bool carrier_is_dentry(struct event *e, u64 dentry)
 	return true;
 }
 
-#define MEMORY_FILE 1	/* no value of S_IFMT */
+#define MEMORY_FILE 1 /* no value of S_IFMT */
 
 /*
  * A file of /proc that shows a process's memory: mem always, environ and cmdline
@@ -246,8 +246,8 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 				g64(e, inode + guest.inode_ino));
 		return S_IFIFO;
 	case S_IFSOCK:
-		carrier_is_socket(e, g64(e, g64(e, file + guest.file_private_data) +
-					    guest.socket_sk));
+		carrier_is_socket(e,
+				  g64(e, g64(e, file + guest.file_private_data) + guest.socket_sk));
 		return S_IFSOCK;
 	}
 	return 0;

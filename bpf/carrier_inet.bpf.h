@@ -10,13 +10,13 @@
 
 #include "sock_tables.bpf.h"
 
-#define IPPROTO_TCP	6
-#define IPPROTO_UDP	17
-#define AF_PACKET	17
-#define DEVICE_NAME	16	/* IFNAMSIZ */
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define AF_PACKET   17
+#define DEVICE_NAME 16 /* IFNAMSIZ */
 
 /* For how long an address that no namespace has is taken to lie elsewhere. */
-#define ELSEWHERE_NS	1000000000ULL
+#define ELSEWHERE_NS 1000000000ULL
 
 /* --- leaks ----------------------------------------------------------------- */
 
@@ -112,7 +112,7 @@ static __always_inline void early_drop(u64 sk)
 }
 
 static long early_step(void *map, struct kt_object_key *key, struct kt_early *waits,
-			   struct event **at_hand)
+		       struct event **at_hand)
 {
 	struct event *e = *at_hand;
 
@@ -299,7 +299,8 @@ static __always_inline u32 udp_deliver(struct event *e)
 	if (is_own_address(e)) {
 		if (udp_receivers_join(e, SCAN_UDP))
 			return 0;
-		/* An answer through REDIRECT comes to a socket that is connected to another port. */
+		/* An answer through REDIRECT comes to a socket that is connected to another port.
+		 */
 		udp_receivers_join(e, SCAN_UDP_ANY_PEER);
 		return KT_LEAK_UNRESOLVED;
 	}
@@ -365,15 +366,15 @@ static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size
 /* --- address translation --------------------------------------------------------- */
 
 /* Fields of struct iphdr, ipv6hdr and udphdr: fixed by the protocols. */
-#define IPV4_PROTOCOL	9
-#define IPV4_SADDR	12
-#define IPV4_DADDR	16
-#define IPV6_NEXTHDR	6
-#define IPV6_SADDR	8
-#define IPV6_DADDR	24
-#define IPV6_HEADER	40
-#define UDP_DEST	2
-#define UDP_LENGTH	4
+#define IPV4_PROTOCOL 9
+#define IPV4_SADDR    12
+#define IPV4_DADDR    16
+#define IPV6_NEXTHDR  6
+#define IPV6_SADDR    8
+#define IPV6_DADDR    24
+#define IPV6_HEADER   40
+#define UDP_DEST      2
+#define UDP_LENGTH    4
 
 /* A datagram of sk, with its UDP header at udp, goes elsewhere than it was addressed to. */
 static __always_inline void udp_is_translated(struct event *e, u64 sk, u64 udp)

@@ -8,11 +8,11 @@
 
 #include "carrier.bpf.h"
 
-#define NR_KEYCTL	250	/* x86-64 */
-#define NR_KEYCTL_32	288
-#define KEYCTL_READ	11
-#define PT_REGS_RBX	(5 * 8)
-#define PT_REGS_RDI	(14 * 8)
+#define NR_KEYCTL    250 /* x86-64 */
+#define NR_KEYCTL_32 288
+#define KEYCTL_READ  11
+#define PT_REGS_RBX  (5 * 8)
+#define PT_REGS_RDI  (14 * 8)
 
 static __always_inline void carrier_is_key(struct event *e, u64 key)
 {

@@ -8,7 +8,7 @@
 
 #include "carrier.bpf.h"
 
-#define FOLL_WRITE 0x01	/* include/linux/mm_types.h, the same from 5.10 to 7.x */
+#define FOLL_WRITE 0x01 /* include/linux/mm_types.h, the same from 5.10 to 7.x */
 
 enum direction { NEITHER, PEEK, POKE };
 
@@ -16,26 +16,26 @@ enum direction { NEITHER, PEEK, POKE };
 static __always_inline enum direction ptrace_direction(u32 request)
 {
 	switch (request) {
-	case 1:		/* PEEKTEXT */
-	case 2:		/* PEEKDATA */
-	case 3:		/* PEEKUSR */
-	case 12:	/* GETREGS */
-	case 14:	/* GETFPREGS */
-	case 18:	/* GETFPXREGS */
-	case 0x4202:	/* GETSIGINFO */
-	case 0x4204:	/* GETREGSET */
-	case 0x4209:	/* PEEKSIGINFO */
-	case 0x420e:	/* GET_SYSCALL_INFO */
+	case 1: /* PEEKTEXT */
+	case 2: /* PEEKDATA */
+	case 3: /* PEEKUSR */
+	case 12: /* GETREGS */
+	case 14: /* GETFPREGS */
+	case 18: /* GETFPXREGS */
+	case 0x4202: /* GETSIGINFO */
+	case 0x4204: /* GETREGSET */
+	case 0x4209: /* PEEKSIGINFO */
+	case 0x420e: /* GET_SYSCALL_INFO */
 		return PEEK;
-	case 4:		/* POKETEXT */
-	case 5:		/* POKEDATA */
-	case 6:		/* POKEUSR */
-	case 13:	/* SETREGS */
-	case 15:	/* SETFPREGS */
-	case 19:	/* SETFPXREGS */
-	case 0x4203:	/* SETSIGINFO */
-	case 0x4205:	/* SETREGSET */
-	case 0x4212:	/* SET_SYSCALL_INFO */
+	case 4: /* POKETEXT */
+	case 5: /* POKEDATA */
+	case 6: /* POKEUSR */
+	case 13: /* SETREGS */
+	case 15: /* SETFPREGS */
+	case 19: /* SETFPXREGS */
+	case 0x4203: /* SETSIGINFO */
+	case 0x4205: /* SETREGSET */
+	case 0x4212: /* SET_SYSCALL_INFO */
 		return POKE;
 	}
 	return NEITHER;

@@ -8,9 +8,9 @@
 
 #include "carrier_inet.bpf.h"
 
-#define AF_NETLINK	16
-#define NETLINK_PROTOCOLS 32	/* MAX_LINKS, include/uapi/linux/netlink.h */
-#define NETLINK_NAME	12	/* sizeof(struct sockaddr_nl) */
+#define AF_NETLINK	  16
+#define NETLINK_PROTOCOLS 32 /* MAX_LINKS, include/uapi/linux/netlink.h */
+#define NETLINK_NAME	  12 /* sizeof(struct sockaddr_nl) */
 
 /* As netlink_sendmsg() reads it: the message's name over the socket's own; the lowest group. */
 static __always_inline void netlink_destination(struct event *e, u64 sk, u64 msg, u32 *port,

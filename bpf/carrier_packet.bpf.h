@@ -5,9 +5,9 @@
 
 #include "carrier_inet.bpf.h"
 
-#define LL_IFINDEX	4	/* struct sockaddr_ll (include/uapi/linux/if_packet.h) */
-#define LL_HALEN	11
-#define LL_ADDR		12
+#define LL_IFINDEX 4 /* struct sockaddr_ll (include/uapi/linux/if_packet.h) */
+#define LL_HALEN   11
+#define LL_ADDR	   12
 
 static long find_device_step(u32 step, struct event **at_hand)
 {

@@ -11,9 +11,9 @@
 #include "carrier_packet.bpf.h"
 #include "carrier_vsock.bpf.h"
 
-#define AF_UNIX		1
-#define AF_ALG		38
-#define NR_CONNECT	42	/* x86-64 */
+#define AF_UNIX	   1
+#define AF_ALG	   38
+#define NR_CONNECT 42 /* x86-64 */
 
 static __always_inline void unix_send(struct event *e, u64 sk)
 {
@@ -73,8 +73,9 @@ static __always_inline void on_socket_sendmsg(struct event *e)
 static __always_inline void on_sock_sendpage(struct event *e)
 {
 	if (actor_labels(e))
-		socket_is_sent_to(e, g64(e, g64(e, e->args[0] + guest.file_private_data) +
-					    guest.socket_sk), 0, e->args[3]);
+		socket_is_sent_to(
+			e, g64(e, g64(e, e->args[0] + guest.file_private_data) + guest.socket_sk),
+			0, e->args[3]);
 }
 
 /* security_socket_recvmsg(sock, msg, size, flags) */

@@ -10,8 +10,8 @@
 #include "carrier_inet.bpf.h"
 
 #define AF_VSOCK	40
-#define VSOCK_HASH_SIZE	251	/* net/vmw_vsock/af_vsock.c, since 3.9 */
-#define VSOCK_NAME	16	/* sizeof(struct sockaddr_vm) */
+#define VSOCK_HASH_SIZE 251 /* net/vmw_vsock/af_vsock.c, since 3.9 */
+#define VSOCK_NAME	16 /* sizeof(struct sockaddr_vm) */
 
 /* A vsock address in a record: cid, then port, in the host's byte order. */
 static __always_inline void vsock_endpoint(struct event *e, struct kt_endpoint *ep, u64 address)
@@ -70,8 +70,9 @@ static __always_inline void vsock_send(struct event *e, u64 sk, u64 msg, u64 siz
 	if (g16(e, sk + guest.sk_type) != SOCK_DGRAM && vsock_receiver_join(e, sk))
 		return;
 	if (!e->failed)
-		leak(e, sk, (u32)low(&e->to) == VMADDR_CID_LOCAL ? KT_LEAK_UNRESOLVED :
-								  KT_LEAK_REMOTE, size);
+		leak(e, sk,
+		     (u32)low(&e->to) == VMADDR_CID_LOCAL ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE,
+		     size);
 }
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "carrier_file.bpf.h"
 
-#define S_IFLNK		0120000
+#define S_IFLNK 0120000
 
 /* "user.*" and "trusted.*"; a name that lies across two pages counts as one. */
 static __always_inline bool xattr_is_data(struct event *e, u64 name)
@@ -18,8 +18,8 @@ static __always_inline bool xattr_is_data(struct event *e, u64 name)
 	if (guest_copy(e, name, 8) != 8)
 		return true;
 	bpf_probe_read_kernel(&word, 8, e->scratch);
-	return (word & 0xffffffffffULL) == 0x2e72657375ULL ||	/* "user." */
-	       word == 0x2e64657473757274ULL;			/* "trusted." */
+	return (word & 0xffffffffffULL) == 0x2e72657375ULL || /* "user." */
+	       word == 0x2e64657473757274ULL; /* "trusted." */
 }
 
 /* security_inode_setxattr([idmap,] dentry, name, value, size, flags) */

@@ -20,7 +20,7 @@
 #define PTE_PRESENT	(1ULL << 0)
 #define PTE_HUGE	(1ULL << 7)
 #define PTE_PROTNONE	(1ULL << 8)
-#define MEMSLOT_INVALID	(1UL << 16)	/* KVM_MEMSLOT_INVALID: on its way out */
+#define MEMSLOT_INVALID (1UL << 16) /* KVM_MEMSLOT_INVALID: on its way out */
 
 /* --- memslots ------------------------------------------------------------ */
 

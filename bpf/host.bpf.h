@@ -115,20 +115,31 @@ struct vcpu_vmx___vt {
 } CORE;
 
 /* x86 order of kvm_vcpu_arch.regs[] (enum kvm_reg). */
-enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9,
-       REG_RIP = 16 };
+enum {
+	REG_RAX,
+	REG_RCX,
+	REG_RDX,
+	REG_RBX,
+	REG_RSP,
+	REG_RBP,
+	REG_RSI,
+	REG_RDI,
+	REG_R8,
+	REG_R9,
+	REG_RIP = 16
+};
 
 /* AMD APM vol. 2 appendix C; Intel SDM vol. 3 appendix C. */
-#define SVM_EXIT_INVD		0x76
-#define SVM_EXIT_WBINVD		0x89
-#define VMX_EXIT_INVD		13
-#define VMX_EXIT_WBINVD		54
+#define SVM_EXIT_INVD	0x76
+#define SVM_EXIT_WBINVD 0x89
+#define VMX_EXIT_INVD	13
+#define VMX_EXIT_WBINVD 54
 /*
  * vcpu->arch.hflags: runs a nested guest. Bit 0 was the GIF, of AMD alone, until it
  * became vcpu_svm.guest_gif in 6.3 (commit 916b54a7688b).
  */
-#define HF_GUEST_MASK		(1U << 0)
-#define HF_GUEST_MASK_OLD	(1U << 5)
+#define HF_GUEST_MASK	  (1U << 0)
+#define HF_GUEST_MASK_OLD (1U << 5)
 
 extern const volatile bool host_is_amd;
 
@@ -158,8 +169,8 @@ static __always_inline bool host_vcpu_is_nested(struct kvm_vcpu *vcpu)
 	u32 mask = HF_GUEST_MASK | HF_GUEST_MASK_OLD;
 
 	if (host_is_amd && bpf_core_type_exists(struct vcpu_svm))
-		mask = bpf_core_field_exists(((struct vcpu_svm *)0)->guest_gif) ? HF_GUEST_MASK :
-										  HF_GUEST_MASK_OLD;
+		mask = bpf_core_field_exists(((struct vcpu_svm *)0)->guest_gif) ? HF_GUEST_MASK
+										: HF_GUEST_MASK_OLD;
 	return BPF_CORE_READ(vcpu, arch.hflags) & mask;
 }
 

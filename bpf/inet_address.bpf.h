@@ -5,11 +5,11 @@
 
 #include "carrier.bpf.h"
 
-#define AF_INET		2
-#define AF_INET6	10
+#define AF_INET	      2
+#define AF_INET6      10
 
-#define DEVICES_MAX	256	/* of one network namespace */
-#define ADDRESSES_MAX	64	/* of one device */
+#define DEVICES_MAX   256 /* of one network namespace */
+#define ADDRESSES_MAX 64 /* of one device */
 
 /* --- endpoints ----------------------------------------------------------- */
 
@@ -123,7 +123,8 @@ static long address4_step(u32 step, struct event **at_hand)
 		e->found_any = 1;
 		return 1;
 	}
-	/* As fib_add_ifaddr() makes broadcast routes; up to 5.13 the network's own address was one. */
+	/* As fib_add_ifaddr() makes broadcast routes; up to 5.13 the network's own address was one.
+	 */
 	mask = g32(e, e->walk_node + guest.ifa_mask);
 	network = g32(e, e->walk_node + guest.ifa_address) & mask;
 	if (wanted == g32(e, e->walk_node + guest.ifa_broadcast) ||

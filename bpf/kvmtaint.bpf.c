@@ -108,17 +108,17 @@ int handle_settle(void *ctx)
  * Handlers are programs of their own behind a tail call: the verifier looks at
  * them one by one, and each starts with a fresh stack.
  */
-#define GUEST_HOOK(id, need, names)		\
-SEC("raw_tp") int handle_##id(void *ctx)	\
-{						\
-	struct event *e = event_at_hand();	\
-						\
-	if (e) {				\
-		on_##id(e);			\
-		event_end(ctx, e);		\
-	}					\
-	return 0;				\
-}
+#define GUEST_HOOK(id, need, names)                                                                \
+	SEC("raw_tp") int handle_##id(void *ctx)                                                   \
+	{                                                                                          \
+		struct event *e = event_at_hand();                                                 \
+                                                                                                   \
+		if (e) {                                                                           \
+			on_##id(e);                                                                \
+			event_end(ctx, e);                                                         \
+		}                                                                                  \
+		return 0;                                                                          \
+	}
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 
@@ -194,8 +194,7 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	u64 rip, *base;
 	u32 apic;
 
-	if (!is_our_vm() || !host_exit_is_trap(vcpu) ||
-	    (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
+	if (!is_our_vm() || !host_exit_is_trap(vcpu) || (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
 		return 0;
 	bpf_core_read(regs, sizeof(regs), &vcpu->arch.regs);
 	rip = host_vcpu_rip(vcpu, regs);

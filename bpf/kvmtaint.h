@@ -11,16 +11,16 @@
 #include <linux/types.h>
 #endif
 
-#define KT_ABSENT	((__s32)-1)	/* a field that this guest does not have */
-#define KT_COMM_LEN	16
-#define KT_NAME_LEN	64
-#define KT_PATH_MAX	1024		/* bytes of a path in a record, with its NUL */
-#define KT_ADDR_LEN	108		/* UNIX socket name, as sockaddr_un */
-#define KT_SLOTS_MAX	1024		/* memslots that one VM may have */
-#define KT_VCPUS_MAX	1024
-#define KT_SITES_MAX	64
-#define KT_LABELS_MAX	64
-#define KT_KINDS_MAX	32		/* a power of two; enum kt_kind is less */
+#define KT_ABSENT     ((__s32)-1) /* a field that this guest does not have */
+#define KT_COMM_LEN   16
+#define KT_NAME_LEN   64
+#define KT_PATH_MAX   1024 /* bytes of a path in a record, with its NUL */
+#define KT_ADDR_LEN   108 /* UNIX socket name, as sockaddr_un */
+#define KT_SLOTS_MAX  1024 /* memslots that one VM may have */
+#define KT_VCPUS_MAX  1024
+#define KT_SITES_MAX  64
+#define KT_LABELS_MAX 64
+#define KT_KINDS_MAX  32 /* a power of two; enum kt_kind is less */
 
 /* Hooks, in the order of vmlinux-guest/hooks.def. */
 enum kt_hook {
@@ -35,21 +35,21 @@ enum kt_hook {
  * start of a structure, addresses are guest virtual unless said otherwise.
  */
 struct kt_guest {
-	__u64 text_gva;		/* start of the kernel image, after KASLR */
-	__u64 text_gpa;		/* the same byte, guest physical */
-	__u64 image_size;	/* bytes, _end - _text */
-	__u64 direct_map;	/* page_offset_base's value */
-	__u64 direct_map_size;	/* bytes of guest physical space it covers */
-	__u64 pgd_gpa;		/* init_top_pgt */
-	__u32 levels;		/* 4 or 5 */
+	__u64 text_gva; /* start of the kernel image, after KASLR */
+	__u64 text_gpa; /* the same byte, guest physical */
+	__u64 image_size; /* bytes, _end - _text */
+	__u64 direct_map; /* page_offset_base's value */
+	__u64 direct_map_size; /* bytes of guest physical space it covers */
+	__u64 pgd_gpa; /* init_top_pgt */
+	__u32 levels; /* 4 or 5 */
 	__u32 kernel_stack_size;
-	__u32 apicid_width;	/* bytes of an entry of x86_cpu_to_apicid */
+	__u32 apicid_width; /* bytes of an entry of x86_cpu_to_apicid */
 	__u32 pad;
 #define GUEST_SYMBOL(id, need, names) __u64 sym_##id;
 #include "../vmlinux-guest/symbols.def"
 #undef GUEST_SYMBOL
 #define GUEST_FIELD(id, need, names) __s32 id;
-#define GUEST_SIZE(id, need, names) __s32 id;
+#define GUEST_SIZE(id, need, names)  __s32 id;
 #include "../vmlinux-guest/fields.def"
 #undef GUEST_FIELD
 #undef GUEST_SIZE
@@ -66,14 +66,14 @@ struct kt_slot {
 struct kt_memory {
 	__u64 generation;
 	__u32 count;
-	__u32 overflow;		/* the VM has more than KT_SLOTS_MAX */
+	__u32 overflow; /* the VM has more than KT_SLOTS_MAX */
 	struct kt_slot slots[KT_SLOTS_MAX];
 };
 
 /* A planted trap; the key is the guest address of the replaced instruction. */
 struct kt_site {
-	__u32 hook;		/* enum kt_hook */
-	__u32 alternative;	/* which name of the hook this guest has */
+	__u32 hook; /* enum kt_hook */
+	__u32 alternative; /* which name of the hook this guest has */
 };
 
 /*
@@ -85,24 +85,24 @@ struct kt_managed {
 	__u64 labels;
 	__u64 told;
 	__u64 cause;
-	__u64 since_ns;		/* CLOCK_MONOTONIC of the host */
+	__u64 since_ns; /* CLOCK_MONOTONIC of the host */
 };
 
 struct kt_file_key {
 	__u64 ino;
-	__u32 fs;		/* the file system: its UUID, folded; its dev_t where it has none */
+	__u32 fs; /* the file system: its UUID, folded; its dev_t where it has none */
 	__u32 generation;
 };
 
 struct kt_object_key {
-	__u64 gva;		/* signal_struct, pipe_inode_info, sock, msg_msg or key */
+	__u64 gva; /* signal_struct, pipe_inode_info, sock, msg_msg or key */
 };
 
 struct kt_file {
 	struct kt_managed managed;
-	__u32 judged_epoch;	/* the policy's verdict on its path is of this epoch */
+	__u32 judged_epoch; /* the policy's verdict on its path is of this epoch */
 	__u32 pad;
-	char name[KT_NAME_LEN];	/* last component, for people who read the map */
+	char name[KT_NAME_LEN]; /* last component, for people who read the map */
 };
 
 struct kt_process {
@@ -110,8 +110,8 @@ struct kt_process {
 	__u32 pid;
 	__u32 uid;
 	char comm[KT_COMM_LEN];
-	__u64 sent;		/* labels that a record of a message of this process names */
-	__u64 sent_cause;	/* seq of that record */
+	__u64 sent; /* labels that a record of a message of this process names */
+	__u64 sent_cause; /* seq of that record */
 };
 
 struct kt_socket {
@@ -128,7 +128,7 @@ struct kt_pipe {
 
 struct kt_message {
 	struct kt_managed managed;
-	__u32 recorded;		/* has a spread record of its own, so leaves with one */
+	__u32 recorded; /* has a spread record of its own, so leaves with one */
 	__u32 pad;
 };
 
@@ -148,32 +148,32 @@ enum kt_record_type {
 };
 
 enum kt_kind {
-	KT_KIND_NONE = 0,	/* of a cause: the policy itself */
+	KT_KIND_NONE = 0, /* of a cause: the policy itself */
 	KT_KIND_FILE,
 	KT_KIND_PROCESS,
 	KT_KIND_PIPE,
 	KT_KIND_SOCKET,
-	KT_KIND_MEMORY,		/* an address space shared by processes */
-	KT_KIND_MESSAGE,	/* of a System V or POSIX message queue */
+	KT_KIND_MEMORY, /* an address space shared by processes */
+	KT_KIND_MESSAGE, /* of a System V or POSIX message queue */
 	KT_KIND_KEY,
 };
 
 /* Why a flow could be missed: reasons of a "lost" record. */
 enum kt_lost {
 	KT_LOST_NONE = 0,
-	KT_LOST_GUEST_MEMORY,	/* a guest address that its own page tables do not map */
-	KT_LOST_HOST_MEMORY,	/* a guest page that the host could not read in time */
-	KT_LOST_SET_FULL,	/* a managed set could not take one more object */
-	KT_LOST_PENDING_FULL,	/* more blocked readers than the table holds */
-	KT_LOST_WALK_BOUND,	/* a guest list or path longer than the engine follows */
-	KT_LOST_RECURSION,	/* the host kernel skipped a program */
-	KT_LOST_RING_FULL,	/* records dropped; memberships were kept */
+	KT_LOST_GUEST_MEMORY, /* a guest address that its own page tables do not map */
+	KT_LOST_HOST_MEMORY, /* a guest page that the host could not read in time */
+	KT_LOST_SET_FULL, /* a managed set could not take one more object */
+	KT_LOST_PENDING_FULL, /* more blocked readers than the table holds */
+	KT_LOST_WALK_BOUND, /* a guest list or path longer than the engine follows */
+	KT_LOST_RECURSION, /* the host kernel skipped a program */
+	KT_LOST_RING_FULL, /* records dropped; memberships were kept */
 	KT_LOST_MAX,
 };
 
 enum kt_flow {
 	KT_FLOW_NONE = 0,
-	KT_FLOW_POLICY,		/* the operator named the file */
+	KT_FLOW_POLICY, /* the operator named the file */
 	KT_FLOW_READ,
 	KT_FLOW_WRITE,
 	KT_FLOW_MMAP,
@@ -182,10 +182,10 @@ enum kt_flow {
 	KT_FLOW_FORK,
 	KT_FLOW_SHARED_MM,
 	KT_FLOW_SPLICE,
-	KT_FLOW_BEFORE_ATTACH,	/* held before kvmtaint came */
-	KT_FLOW_USERFAULT,	/* copied by a userfaultfd into another process's memory */
-	KT_FLOW_PEEK,		/* out of another process's memory or registers */
-	KT_FLOW_POKE,		/* into them */
+	KT_FLOW_BEFORE_ATTACH, /* held before kvmtaint came */
+	KT_FLOW_USERFAULT, /* copied by a userfaultfd into another process's memory */
+	KT_FLOW_PEEK, /* out of another process's memory or registers */
+	KT_FLOW_POKE, /* into them */
 	KT_FLOW_CORE_DUMP,
 	KT_FLOW_MAX,
 };
@@ -193,21 +193,21 @@ enum kt_flow {
 /* Of a leak: how sure the engine is that data left the machine. */
 enum kt_leak_kind {
 	KT_LEAK_REMOTE = 1,
-	KT_LEAK_UNRESOLVED,	/* routed to this host, but nobody here receives it */
+	KT_LEAK_UNRESOLVED, /* routed to this host, but nobody here receives it */
 };
 
 struct kt_endpoint {
-	__u8 address[16];	/* network order; IPv4 in the first four bytes */
-	__u16 port;		/* host order */
-	__u16 family;		/* AF_*; 0: unknown */
+	__u8 address[16]; /* network order; IPv4 in the first four bytes */
+	__u16 port; /* host order */
+	__u16 family; /* AF_*; 0: unknown */
 	__u32 pad;
 };
 
 /* An object as a record shows it; which members count goes by kind. */
 struct kt_object {
-	__u32 kind;		/* enum kt_kind */
+	__u32 kind; /* enum kt_kind */
 	__u32 dev;
-	__u64 ino;		/* of a key: its serial number */
+	__u64 ino; /* of a key: its serial number */
 	__u32 generation;
 	__u32 pid;
 	__u32 tid;
@@ -215,45 +215,46 @@ struct kt_object {
 	char comm[KT_COMM_LEN];
 	__u64 gva;
 	__u16 family;
-	__u16 type;		/* SOCK_* */
-	__u16 protocol;		/* IPPROTO_* */
-	__u16 name_len;		/* bytes of name that count; 0: unnamed */
+	__u16 type; /* SOCK_* */
+	__u16 protocol; /* IPPROTO_* */
+	__u16 name_len; /* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	char name[KT_ADDR_LEN];	/* UNIX socket: sun_path; abstract: first byte 0. Key: description */
+	char name[KT_ADDR_LEN]; /* UNIX socket: sun_path; abstract: first byte 0. Key: description
+				 */
 	__u32 pad;
 };
 
-#define KT_RECORD_HAS_SYSCALL	(1U << 0)
-#define KT_RECORD_COMPAT	(1U << 1)	/* 32-bit system call number */
-#define KT_RECORD_HAS_BYTES	(1U << 2)
-#define KT_RECORD_KTHREAD	(1U << 3)	/* a kernel thread acted */
-#define KT_RECORD_IO_WORKER	(1U << 4)	/* an io_uring worker acted */
-#define KT_RECORD_HAS_ACTOR	(1U << 5)
-#define KT_RECORD_PATH_CUT	(1U << 6)	/* the path was longer than KT_PATH_MAX */
+#define KT_RECORD_HAS_SYSCALL (1U << 0)
+#define KT_RECORD_COMPAT      (1U << 1) /* 32-bit system call number */
+#define KT_RECORD_HAS_BYTES   (1U << 2)
+#define KT_RECORD_KTHREAD     (1U << 3) /* a kernel thread acted */
+#define KT_RECORD_IO_WORKER   (1U << 4) /* an io_uring worker acted */
+#define KT_RECORD_HAS_ACTOR   (1U << 5)
+#define KT_RECORD_PATH_CUT    (1U << 6) /* the path was longer than KT_PATH_MAX */
 
 /* One record as BPF writes it; ends after path_len bytes of path. */
 struct kt_record {
 	__u64 seq;
-	__u64 time_ns;		/* CLOCK_MONOTONIC of the host */
-	__u64 cause;		/* seq of the record that explains the source; 0: none */
-	__u64 previous;		/* seq of this object's earlier record; 0: none */
+	__u64 time_ns; /* CLOCK_MONOTONIC of the host */
+	__u64 cause; /* seq of the record that explains the source; 0: none */
+	__u64 previous; /* seq of this object's earlier record; 0: none */
 	__u64 labels;
-	__u64 added;		/* of labels: those that are new with this record */
+	__u64 added; /* of labels: those that are new with this record */
 	__u64 bytes;
-	__u32 type;		/* enum kt_record_type */
-	__u32 flow;		/* enum kt_flow */
-	__u32 leak_kind;	/* enum kt_leak_kind */
-	__u32 lost;		/* enum kt_lost */
-	__u32 flags;		/* KT_RECORD_* */
-	__u32 hook;		/* enum kt_hook */
+	__u32 type; /* enum kt_record_type */
+	__u32 flow; /* enum kt_flow */
+	__u32 leak_kind; /* enum kt_leak_kind */
+	__u32 lost; /* enum kt_lost */
+	__u32 flags; /* KT_RECORD_* */
+	__u32 hook; /* enum kt_hook */
 	__u32 vcpu;
 	__s32 syscall;
-	struct kt_object actor;	/* the thread that acted (always KT_KIND_PROCESS) */
-	struct kt_object source;/* where the labels came from; kind NONE: the policy */
-	struct kt_object target;/* what became managed, left, or carried the leak */
-	__u32 path_len;		/* of path, without NUL; 0: none */
+	struct kt_object actor; /* the thread that acted (always KT_KIND_PROCESS) */
+	struct kt_object source; /* where the labels came from; kind NONE: the policy */
+	struct kt_object target; /* what became managed, left, or carried the leak */
+	__u32 path_len; /* of path, without NUL; 0: none */
 	__u32 pad;
-	char path[KT_PATH_MAX];	/* of the file among target and source; not NUL-terminated */
+	char path[KT_PATH_MAX]; /* of the file among target and source; not NUL-terminated */
 };
 
 /*
@@ -262,26 +263,26 @@ struct kt_record {
  */
 struct kt_deferred {
 	__u64 args[6];
-	__u64 site;		/* guest address of the trap */
-	__u64 percpu_base;	/* of the guest CPU */
-	__u64 fault;		/* host address that could not be read */
+	__u64 site; /* guest address of the trap */
+	__u64 percpu_base; /* of the guest CPU */
+	__u64 fault; /* host address that could not be read */
 	__u32 vcpu;
-	__u32 result;		/* of a replay: enum kt_lost; 0: the event is done */
+	__u32 result; /* of a replay: enum kt_lost; 0: the event is done */
 };
 
 /* Counters, all monotonic; one array per CPU. */
 enum kt_counter {
-	KT_COUNT_EXITS,		/* VM exits seen of this VM */
-	KT_COUNT_TRAPS,		/* of these: ours */
-	KT_COUNT_FOREIGN_INVD,	/* INVD or WBINVD that is not at a site */
-	KT_COUNT_NESTED,	/* ignored: the vCPU ran a nested guest */
-	KT_COUNT_SECOND_ROAD,	/* guest reads served through the host's page tables */
-	KT_COUNT_HOST_FAULT,	/* guest reads that neither road could serve */
-	KT_COUNT_GUEST_FAULT,	/* guest addresses that the guest does not map */
-	KT_COUNT_RETRIED,	/* events that were done again by the slow path */
-	KT_COUNT_SCANS,		/* pending-reader scans */
-	KT_COUNT_RESCANS,	/* memslot snapshots taken again */
-	KT_COUNT_JUDGED,	/* first-touch path judgements */
+	KT_COUNT_EXITS, /* VM exits seen of this VM */
+	KT_COUNT_TRAPS, /* of these: ours */
+	KT_COUNT_FOREIGN_INVD, /* INVD or WBINVD that is not at a site */
+	KT_COUNT_NESTED, /* ignored: the vCPU ran a nested guest */
+	KT_COUNT_SECOND_ROAD, /* guest reads served through the host's page tables */
+	KT_COUNT_HOST_FAULT, /* guest reads that neither road could serve */
+	KT_COUNT_GUEST_FAULT, /* guest addresses that the guest does not map */
+	KT_COUNT_RETRIED, /* events that were done again by the slow path */
+	KT_COUNT_SCANS, /* pending-reader scans */
+	KT_COUNT_RESCANS, /* memslot snapshots taken again */
+	KT_COUNT_JUDGED, /* first-touch path judgements */
 	KT_COUNT_RECORDS,
 	KT_COUNT_RECORDS_LOST,
 	KT_COUNT_PENDING_LOST,

@@ -5,9 +5,9 @@
 
 #include "guest.bpf.h"
 
-#define PATH_DEPTH	128	/* components and mounts that one path may have */
-#define NAME_MASK	(PATH_SLACK - 1)
-#define NAME_LIMIT	255	/* NAME_MAX */
+#define PATH_DEPTH 128 /* components and mounts that one path may have */
+#define NAME_MASK  (PATH_SLACK - 1)
+#define NAME_LIMIT 255 /* NAME_MAX */
 
 /* Prepends "/name" of a dentry to the path; 1: no more of it can be had. */
 static __always_inline int path_prepend(struct event *e, u64 dentry)

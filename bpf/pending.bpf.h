@@ -18,7 +18,7 @@
 #ifndef KVMTAINT_PENDING_BPF_H
 #define KVMTAINT_PENDING_BPF_H
 
-#define SCANS_MAX	16	/* of one program run; what is left takes another */
+#define SCANS_MAX 16 /* of one program run; what is left takes another */
 
 /* A slot for a thread that reads for the first time; NULL: all are taken. */
 static __always_inline struct kt_reader *reader_new(struct kt_object_key *task)
@@ -134,39 +134,39 @@ static __always_inline void pending_forget(u64 task)
 static __always_inline bool syscall_reads(u32 nr)
 {
 	switch (nr) {
-	case 0:		/* read */
-	case 9:		/* mmap */
-	case 25:	/* mremap */
-	case 30:	/* shmat */
-	case 17:	/* pread64 */
-	case 19:	/* readv */
-	case 40:	/* sendfile */
-	case 45:	/* recvfrom */
-	case 47:	/* recvmsg */
-	case 55:	/* getsockopt */
-	case 59:	/* execve */
-	case 208:	/* io_getevents */
-	case 209:	/* io_submit */
-	case 216:	/* remap_file_pages */
-	case 219:	/* restart_syscall */
-	case 275:	/* splice */
-	case 276:	/* tee */
-	case 278:	/* vmsplice */
-	case 295:	/* preadv */
-	case 299:	/* recvmmsg */
-	case 322:	/* execveat */
-	case 326:	/* copy_file_range */
-	case 327:	/* preadv2 */
-	case 426:	/* io_uring_enter */
+	case 0: /* read */
+	case 9: /* mmap */
+	case 25: /* mremap */
+	case 30: /* shmat */
+	case 17: /* pread64 */
+	case 19: /* readv */
+	case 40: /* sendfile */
+	case 45: /* recvfrom */
+	case 47: /* recvmsg */
+	case 55: /* getsockopt */
+	case 59: /* execve */
+	case 208: /* io_getevents */
+	case 209: /* io_submit */
+	case 216: /* remap_file_pages */
+	case 219: /* restart_syscall */
+	case 275: /* splice */
+	case 276: /* tee */
+	case 278: /* vmsplice */
+	case 295: /* preadv */
+	case 299: /* recvmmsg */
+	case 322: /* execveat */
+	case 326: /* copy_file_range */
+	case 327: /* preadv2 */
+	case 426: /* io_uring_enter */
 		return true;
-	case 89:	/* readlink */
-	case 101:	/* ptrace */
-	case 191:	/* getxattr */
-	case 192:	/* lgetxattr */
-	case 193:	/* fgetxattr */
-	case 267:	/* readlinkat */
-	case 310:	/* process_vm_readv */
-	case 464:	/* getxattrat */
+	case 89: /* readlink */
+	case 101: /* ptrace */
+	case 191: /* getxattr */
+	case 192: /* lgetxattr */
+	case 193: /* fgetxattr */
+	case 267: /* readlinkat */
+	case 310: /* process_vm_readv */
+	case 464: /* getxattrat */
 		return true;
 	}
 	return false;

@@ -6,7 +6,7 @@
 #include "actor.bpf.h"
 #include "path.bpf.h"
 
-#define RECORD_HEAD	__builtin_offsetof(struct kt_record, path)
+#define RECORD_HEAD __builtin_offsetof(struct kt_record, path)
 
 /* Fills o with the process of a thread. */
 __noinline int describe_process(struct event *e, struct kt_object *o, u64 task)

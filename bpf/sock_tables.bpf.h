@@ -17,32 +17,32 @@
 
 #include "inet_address.bpf.h"
 
-#define TCP_ESTABLISHED	1	/* include/net/tcp_states.h */
-#define TCP_SYN_SENT	2
-#define TCP_SYN_RECV	3
-#define TCP_TIME_WAIT	6
-#define TCP_CLOSE	7
+#define TCP_ESTABLISHED	 1 /* include/net/tcp_states.h */
+#define TCP_SYN_SENT	 2
+#define TCP_SYN_RECV	 3
+#define TCP_TIME_WAIT	 6
+#define TCP_CLOSE	 7
 #define TCP_NEW_SYN_RECV 12
 
-#define SOCK_DGRAM	2
-#define CHAIN_MAX	128	/* sockets in one hash bucket */
-#define BUCKETS_MAX	(1U << 20)
+#define SOCK_DGRAM	 2
+#define CHAIN_MAX	 128 /* sockets in one hash bucket */
+#define BUCKETS_MAX	 (1U << 20)
 
 /* What is looked for: e->scan. */
 enum scan {
-	SCAN_TCP,		/* the other end of the connection of e->seek */
-	SCAN_UDP,		/* the best match for a datagram e->from -> e->to in e->net */
-	SCAN_UDP_ANY_PEER,	/* the same, whomever the receiver is connected to */
-	SCAN_UDP_GROUP,		/* every member */
-	SCAN_NETLINK,		/* port e->wanted in e->net */
-	SCAN_NETLINK_GROUP,	/* members of group e->wanted in e->net */
-	SCAN_VSOCK,		/* the other end of e->seek */
+	SCAN_TCP, /* the other end of the connection of e->seek */
+	SCAN_UDP, /* the best match for a datagram e->from -> e->to in e->net */
+	SCAN_UDP_ANY_PEER, /* the same, whomever the receiver is connected to */
+	SCAN_UDP_GROUP, /* every member */
+	SCAN_NETLINK, /* port e->wanted in e->net */
+	SCAN_NETLINK_GROUP, /* members of group e->wanted in e->net */
+	SCAN_VSOCK, /* the other end of e->seek */
 };
 
 /* --- TCP ------------------------------------------------------------------- */
 
 /* Data that moves while we look: the guest's other vCPUs do not stand still. */
-#define SEQUENCE_SLACK	(1U << 20)
+#define SEQUENCE_SLACK (1U << 20)
 
 /* Is at in [from - slack, to + slack], modulo 2^32? */
 static __always_inline bool sequence_within(u32 at, u32 from, u32 to, u32 slack)
@@ -173,20 +173,19 @@ static __always_inline u32 netlink_score(struct event *e, u64 sk)
  * struct vsock_sock (include/net/af_vsock.h): its types are in a module, whose
  * BTF is not in the image; the order has been this since 5.5 (commit fe502c4a38d9).
  */
-#define VSOCK_TRANSPORT	0	/* from the end of its struct sock */
-#define VSOCK_LOCAL	8	/* struct sockaddr_vm */
-#define VSOCK_REMOTE	24
-#define VSOCK_CONNECTED	56	/* struct list_head */
-#define VM_PORT		4	/* in sockaddr_vm */
-#define VM_CID		8
-#define VMADDR_CID_LOCAL 1	/* what the loopback transport calls every sender */
+#define VSOCK_TRANSPORT	 0 /* from the end of its struct sock */
+#define VSOCK_LOCAL	 8 /* struct sockaddr_vm */
+#define VSOCK_REMOTE	 24
+#define VSOCK_CONNECTED	 56 /* struct list_head */
+#define VM_PORT		 4 /* in sockaddr_vm */
+#define VM_CID		 8
+#define VMADDR_CID_LOCAL 1 /* what the loopback transport calls every sender */
 
 static __always_inline u32 vsock_score(struct event *e, u64 sk)
 {
 	u64 own = e->seek + guest.sock_size, other = sk + guest.sock_size;
 
-	if (sk == e->seek ||
-	    g64(e, own + VSOCK_TRANSPORT) != g64(e, other + VSOCK_TRANSPORT) ||
+	if (sk == e->seek || g64(e, own + VSOCK_TRANSPORT) != g64(e, other + VSOCK_TRANSPORT) ||
 	    g32(e, own + VSOCK_LOCAL + VM_PORT) != g32(e, other + VSOCK_REMOTE + VM_PORT) ||
 	    g32(e, own + VSOCK_REMOTE + VM_PORT) != g32(e, other + VSOCK_LOCAL + VM_PORT))
 		return 0;
@@ -357,8 +356,8 @@ static __always_inline void udp_scan(struct event *e, u32 scan)
 	buckets = g64(e, table + guest.udp_table_hash);
 	mask = g32(e, table + guest.udp_table_mask);
 	if (guest.net_hash_mix != KT_ABSENT)
-		bucket = buckets + ((e->to.port + g32(e, e->net + guest.net_hash_mix)) & mask) *
-					   (u64)stride;
+		bucket = buckets +
+			 ((e->to.port + g32(e, e->net + guest.net_hash_mix)) & mask) * (u64)stride;
 	if (bucket && udp_hash == UDP_HASH_HOLDS) {
 		bucket_scan(e, g64(e, bucket));
 		return;

@@ -9,13 +9,13 @@
 /* Set by user space before load, constant afterwards: the verifier folds them. */
 const volatile struct kt_guest guest = {};
 const volatile bool host_is_amd = false;
-const volatile __u32 vmm_tgid = 0;	/* whose threads are the vCPUs */
-const volatile __u64 vm_address = 0;	/* struct kvm; 0 in native tests */
-const volatile __u64 host_direct_map_symbol = 0;	/* &page_offset_base; 0: no second road */
+const volatile __u32 vmm_tgid = 0; /* whose threads are the vCPUs */
+const volatile __u64 vm_address = 0; /* struct kvm; 0 in native tests */
+const volatile __u64 host_direct_map_symbol = 0; /* &page_offset_base; 0: no second road */
 const volatile __u32 host_levels = 4;
 const volatile bool dfa_loaded = false;
-const volatile __u64 all_labels = 0;	/* that the policy can give */
-const volatile bool follow_arguments = false;	/* reading /proc/PID/cmdline, environ is a flow */
+const volatile __u64 all_labels = 0; /* that the policy can give */
+const volatile bool follow_arguments = false; /* reading /proc/PID/cmdline, environ is a flow */
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -44,34 +44,35 @@ __u32 early_count = 0;
 /* enum udp_hash: is the guest's UDP table hashed as we think? See sock_tables.bpf.h. */
 __u32 udp_hash = 0;
 
-#define SCRATCH_SIZE	512
-#define SLOT_STACK	32	/* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
-#define GROWN_MAX	1024	/* what one event may make grow */
-#define FOUND_MAX	8	/* sockets that share a port (SO_REUSEPORT) and get one datagram */
-#define PATH_SLACK	256
-#define NETS_MAX	256	/* network namespaces of the guest */
+#define SCRATCH_SIZE 512
+#define SLOT_STACK   32 /* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
+#define GROWN_MAX    1024 /* what one event may make grow */
+#define FOUND_MAX    8 /* sockets that share a port (SO_REUSEPORT) and get one datagram */
+#define PATH_SLACK   256
+#define NETS_MAX     256 /* network namespaces of the guest */
 
-#define SIGSTOP		19	/* x86 */
+#define SIGSTOP	     19 /* x86 */
 
 enum event_mode {
-	LIVE,		/* in the vCPU's thread, before it enters the guest */
-	REPLAY,		/* for it, by user space: guest memory by the second road alone */
-	TEST,		/* the caller's memory is the guest's */
+	LIVE, /* in the vCPU's thread, before it enters the guest */
+	REPLAY, /* for it, by user space: guest memory by the second road alone */
+	TEST, /* the caller's memory is the guest's */
 };
 
-/* A carrier or process that took labels in this event: whom they reach from it is yet to be told. */
+/* A carrier or process that took labels in this event: whom they reach from it is yet to be told.
+ */
 struct kt_grown {
-	u64 carrier;		/* of a process: a task of it */
+	u64 carrier; /* of a process: a task of it */
 	u64 file;
-	u64 signal;		/* of a process */
-	u64 mm;			/* of a process: its address space */
+	u64 signal; /* of a process */
+	u64 mm; /* of a process: its address space */
 	u64 dentry;
 	u64 labels;
 	u64 cause;
 	struct kt_file_key key;
 	u32 kind;
-	u32 readers;		/* somebody may be reading it */
-	u32 tries;		/* times it stayed unsettled; see mapping.bpf.h */
+	u32 readers; /* somebody may be reading it */
+	u32 tries; /* times it stayed unsettled; see mapping.bpf.h */
 	u32 pad;
 };
 
@@ -82,31 +83,31 @@ struct kt_noted {
 	u64 labels;
 };
 
-#define NOTED_SLOTS	(2 * GROWN_MAX)
-#define NOTED_PROBES	16
-#define TREE_DEPTH	64	/* of a red-black tree: 2 log2(VMAs) is less */
-#define NODE_WORDS	32	/* a maple node has 256 bytes */
+#define NOTED_SLOTS  (2 * GROWN_MAX)
+#define NOTED_PROBES 16
+#define TREE_DEPTH   64 /* of a red-black tree: 2 log2(VMAs) is less */
+#define NODE_WORDS   32 /* a maple node has 256 bytes */
 
 /* A walk over the guest's mappings; see mapping.bpf.h. */
 struct mapping_walk {
-	u32 stage;		/* enum mapping_stage */
+	u32 stage; /* enum mapping_stage */
 	u32 pass;
 	u32 is_process;
-	u32 quiet;		/* nobody can change what is walked */
+	u32 quiet; /* nobody can change what is walked */
 	u32 torn;
 	u32 depth;
 	u32 slot;
-	u32 slots;		/* of the maple node at hand */
-	u32 pivot_at, slot_at;	/* words of it */
+	u32 slots; /* of the maple node at hand */
+	u32 pivot_at, slot_at; /* words of it */
 	u64 task, signal, mm;
 	u64 labels, cause;
 	u64 mapping;
-	u64 at;			/* where the walk stands: a VMA, a node or a thread */
-	u64 cursor;		/* the next guest user address to look at */
-	u64 high;		/* the last that the maple node at hand covers */
+	u64 at; /* where the walk stands: a VMA, a node or a thread */
+	u64 cursor; /* the next guest user address to look at */
+	u64 high; /* the last that the maple node at hand covers */
 	u64 lock;
-	u64 sum, sum_before;	/* of what this pass and the one before met */
-	u64 found;		/* task_struct that maps the file at hand */
+	u64 sum, sum_before; /* of what this pass and the one before met */
+	u64 found; /* task_struct that maps the file at hand */
 	u64 words[NODE_WORDS];
 	u64 tree[TREE_DEPTH];
 };
@@ -122,37 +123,37 @@ struct event {
 	u32 hook;
 	u32 alternative;
 	u32 vcpu;
-	u32 mode;		/* enum event_mode */
+	u32 mode; /* enum event_mode */
 
 	/* The thread that acts; read on demand, see actor.bpf.h. */
 	u64 task;
 	u64 signal;
 	u64 mm;
 	u32 task_flags;
-	u32 failed;		/* enum kt_lost of the first read that failed */
-	u64 failed_at;		/* guest address (GUEST_MEMORY) or host address (HOST_MEMORY) */
+	u32 failed; /* enum kt_lost of the first read that failed */
+	u64 failed_at; /* guest address (GUEST_MEMORY) or host address (HOST_MEMORY) */
 
-	struct kt_slot slot;	/* the memslot that served the last read */
+	struct kt_slot slot; /* the memslot that served the last read */
 
 	/* A carrier on its way into or out of a set; see carrier.bpf.h. */
-	u64 carrier;		/* guest address that pending readers are known by */
+	u64 carrier; /* guest address that pending readers are known by */
 	u32 carrier_kind;
 	u32 flow;
 	struct kt_file_key key;
 	u64 labels;
 	u64 cause;
-	u64 file;		/* struct file behind a file carrier, 0: none; of memory: a task */
-	u64 dentry;		/* of a file carrier without a struct file; 0: none */
-	u64 mount;		/* struct mount by which dentry's path goes */
-	u64 leaf;		/* struct qstr below dentry, of an inode still without one; 0: none */
+	u64 file; /* struct file behind a file carrier, 0: none; of memory: a task */
+	u64 dentry; /* of a file carrier without a struct file; 0: none */
+	u64 mount; /* struct mount by which dentry's path goes */
+	u64 leaf; /* struct qstr below dentry, of an inode still without one; 0: none */
 
-	u64 id;			/* of the event, on this CPU */
+	u64 id; /* of the event, on this CPU */
 
 	/* What grew is in the map work; [0, told_at) have had their readers told. */
 	u32 grown_count;
 	u32 told_at;
-	u32 walk_at;		/* [0, walk_at) have been walked */
-	u32 settling;		/* before the handler: what earlier events left unsettled */
+	u32 walk_at; /* [0, walk_at) have been walked */
+	u32 settling; /* before the handler: what earlier events left unsettled */
 	u32 failed_before;
 	u32 pad;
 	u64 failed_before_at;
@@ -160,9 +161,9 @@ struct event {
 
 	/* Walks */
 	u64 walk_dentry;
-	u64 walk_mount;		/* struct mount; 0: stay within the superblock */
+	u64 walk_mount; /* struct mount; 0: stay within the superblock */
 	u64 walk_node;
-	u32 path_start;		/* path + path_start .. path + KT_PATH_MAX */
+	u32 path_start; /* path + path_start .. path + KT_PATH_MAX */
 	u32 path_cut;
 	u32 dfa_state;
 	u32 found_count;
@@ -170,45 +171,44 @@ struct event {
 	u32 found_any;
 	u64 net;
 	u64 table;
-	u64 found[FOUND_MAX];	/* receiving socks */
+	u64 found[FOUND_MAX]; /* receiving socks */
 	struct kt_endpoint from, to;
 	struct rb_node *slot_stack[SLOT_STACK];
 	struct rb_node *slot_node;
 	u32 slot_depth;
-	u32 slot_offset;	/* of the rb_node in use, in struct kvm_memory_slot */
+	u32 slot_offset; /* of the rb_node in use, in struct kvm_memory_slot */
 
 	/* Looking for a receiver; see sock_tables.bpf.h. */
-	u32 scan;		/* enum scan */
-	u32 snd_una, snd_nxt, rcv_nxt;	/* TCP sequence numbers of seek */
-	u64 seek;		/* the sock whose other end is wanted */
-	u64 wanted;		/* netlink port or group */
-	u64 node_offset;	/* of the list node, in the socks of the table */
-	u64 bucket, found_bucket;	/* guest address of the hash bucket at hand, and of the find */
-	u64 early;		/* sock of the connection that was waiting for a receiver */
-	u32 request_seen;	/* the other end is there, but no full socket yet */
-	u32 found_group;	/* e->to is a broadcast address */
-	u32 known_here;		/* another namespace has the address e->to */
+	u32 scan; /* enum scan */
+	u32 snd_una, snd_nxt, rcv_nxt; /* TCP sequence numbers of seek */
+	u64 seek; /* the sock whose other end is wanted */
+	u64 wanted; /* netlink port or group */
+	u64 node_offset; /* of the list node, in the socks of the table */
+	u64 bucket, found_bucket; /* guest address of the hash bucket at hand, and of the find */
+	u64 early; /* sock of the connection that was waiting for a receiver */
+	u32 request_seen; /* the other end is there, but no full socket yet */
+	u32 found_group; /* e->to is a broadcast address */
+	u32 known_here; /* another namespace has the address e->to */
 	u32 net_count;
-	u64 nets[NETS_MAX];	/* guest addresses of struct net */
-	struct kt_object given;	/* who brings labels, where it is not who acts */
+	u64 nets[NETS_MAX]; /* guest addresses of struct net */
+	struct kt_object given; /* who brings labels, where it is not who acts */
 
-	u64 carrier_ino;	/* of a pipe */
+	u64 carrier_ino; /* of a pipe */
 	u8 scratch[SCRATCH_SIZE];
 	char path[KT_PATH_MAX + PATH_SLACK];
 	struct kt_record record;
 };
 
-
-#define MAP(name, map_type, key_type, value_type, entries, how)	\
-	struct {							\
-		__uint(type, map_type);					\
-		__uint(max_entries, entries);				\
-		__uint(map_flags, how);					\
-		__type(key, key_type);					\
-		__type(value, value_type);				\
+#define MAP(name, map_type, key_type, value_type, entries, how)                                    \
+	struct {                                                                                   \
+		__uint(type, map_type);                                                            \
+		__uint(max_entries, entries);                                                      \
+		__uint(map_flags, how);                                                            \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
 	} name SEC(".maps")
-#define NONE	0
-#define GROWS	BPF_F_NO_PREALLOC
+#define NONE  0
+#define GROWS BPF_F_NO_PREALLOC
 
 /* Managed sets: pinned, for bpftool. */
 MAP(files, BPF_MAP_TYPE_HASH, struct kt_file_key, struct kt_file, 1 << 20, GROWS);
@@ -230,7 +230,7 @@ MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 <<
 struct kt_reader {
 	u64 task;
 	u64 carrier;
-	u64 maps;		/* struct file that it is mapping shared and writable; 0: none */
+	u64 maps; /* struct file that it is mapping shared and writable; 0: none */
 };
 #define READERS_MAX (1 << 16)
 MAP(readers, BPF_MAP_TYPE_ARRAY, u32, struct kt_reader, READERS_MAX, NONE);
@@ -257,11 +257,11 @@ MAP(dfa, BPF_MAP_TYPE_ARRAY, u32, struct kt_dfa_state, 1, NONE);
 
 /* Where a connection leads, resolved once; see carrier_inet.bpf.h. */
 struct kt_route {
-	u64 ports;		/* the pair the answer was found for */
-	u64 address[2];		/* of the destination */
-	u64 peer;		/* receiving sock; 0: none in this guest */
-	u64 peer_since;		/* kt_managed.since_ns of the peer: the same socket still */
-	u32 leak_kind;		/* of a send, where there is no peer */
+	u64 ports; /* the pair the answer was found for */
+	u64 address[2]; /* of the destination */
+	u64 peer; /* receiving sock; 0: none in this guest */
+	u64 peer_since; /* kt_managed.since_ns of the peer: the same socket still */
+	u32 leak_kind; /* of a send, where there is no peer */
 	u32 pad;
 };
 MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 14, NONE);
@@ -317,23 +317,23 @@ struct {
 } deferred SEC(".maps");
 
 /* value & mask, in a form that the compiler cannot prove away before the verifier sees it. */
-#define bounded(value, mask)				\
-({							\
-	u64 bounded_ = (value);				\
-	asm volatile("" : "+r"(bounded_));		\
-	bounded_ & (mask);				\
-})
+#define bounded(value, mask)                                                                       \
+	({                                                                                         \
+		u64 bounded_ = (value);                                                            \
+		asm volatile("" : "+r"(bounded_));                                                 \
+		bounded_ &(mask);                                                                  \
+	})
 
 /*
  * bpf_loop() over the event: at most steps calls of step(n, &e), until one
  * returns 1. Returns how many were made. (A callback's context must lie on the
  * stack, so it is a pointer to the pointer.)
  */
-#define walk(e, steps, step)				\
-({							\
-	struct event *at_hand_ = (e);			\
-	bpf_loop(steps, step, &at_hand_, 0);		\
-})
+#define walk(e, steps, step)                                                                       \
+	({                                                                                         \
+		struct event *at_hand_ = (e);                                                      \
+		bpf_loop(steps, step, &at_hand_, 0);                                               \
+	})
 
 static __always_inline void count(u32 which)
 {
@@ -343,7 +343,8 @@ static __always_inline void count(u32 which)
 		*value += 1;
 }
 
-/* The same, where another vCPU's thread may come between (kvm_exit and kvm_msr on hosts from 7.0). */
+/* The same, where another vCPU's thread may come between (kvm_exit and kvm_msr on hosts from 7.0).
+ */
 static __always_inline void count_preempted(u32 which)
 {
 	u64 *value = bpf_map_lookup_elem(&counters, &which);

@@ -136,7 +136,7 @@ static __u64 xa_entry(__u64 entry, __u32 index)
 }
 
 /* vcpu->arch.hflags: runs a nested guest; host.bpf.h tells why there are two. */
-#define HF_GUEST_MASK (1U << 0)
+#define HF_GUEST_MASK	  (1U << 0)
 #define HF_GUEST_MASK_OLD (1U << 5)
 
 static _Bool is_nested(struct kvm_vcpu *vcpu)
@@ -144,8 +144,8 @@ static _Bool is_nested(struct kvm_vcpu *vcpu)
 	__u32 mask = HF_GUEST_MASK | HF_GUEST_MASK_OLD;
 
 	if (host_is_amd && bpf_core_type_exists(struct vcpu_svm))
-		mask = bpf_core_field_exists(((struct vcpu_svm *)0)->guest_gif) ? HF_GUEST_MASK :
-										  HF_GUEST_MASK_OLD;
+		mask = bpf_core_field_exists(((struct vcpu_svm *)0)->guest_gif) ? HF_GUEST_MASK
+										: HF_GUEST_MASK_OLD;
 	return BPF_CORE_READ(vcpu, arch.hflags) & mask;
 }
 

@@ -18,12 +18,12 @@
 typedef int (*attach_scan_fn)(void *ctx, gva_t task, gva_t file, bool shared_writable);
 
 struct attach_scan_result {
-	uint64_t processes;	/* thread groups of user space that were alive */
-	uint64_t descriptors;	/* open ones of all of them, files or not */
-	uint64_t mappings;	/* VMAs that have a file, regular or not */
-	uint64_t reported;	/* calls of fn */
-	uint64_t reads;		/* of guest memory */
-	uint64_t incomplete;	/* parts that were not seen whole: see attach_scan() */
+	uint64_t processes; /* thread groups of user space that were alive */
+	uint64_t descriptors; /* open ones of all of them, files or not */
+	uint64_t mappings; /* VMAs that have a file, regular or not */
+	uint64_t reported; /* calls of fn */
+	uint64_t reads; /* of guest memory */
+	uint64_t incomplete; /* parts that were not seen whole: see attach_scan() */
 };
 
 /*

@@ -15,7 +15,7 @@ struct pair {
 
 struct pair_set {
 	struct pair *slots;
-	size_t size, count;	/* size: a power of two, or 0 */
+	size_t size, count; /* size: a power of two, or 0 */
 };
 
 bool pair_set_has(const struct pair_set *set, uint64_t a, uint64_t b);
@@ -35,13 +35,13 @@ struct attach_walk {
 	void *ctx;
 	struct attach_scan_result *result;
 	uint64_t reads_left;
-	int end;		/* what ends the whole scan: fn's value, or -ENOMEM; 0: go on */
+	int end; /* what ends the whole scan: fn's value, or -ENOMEM; 0: go on */
 	struct span task_span, vma_span;
-	struct pair_set known;	/* (leader, tgid) of all rounds */
+	struct pair_set known; /* (leader, tgid) of all rounds */
 	/* Of the process at hand. */
 	uint64_t task;
-	struct pair_set judged;	/* (file, shared_writable) */
-	struct pair_set nodes;	/* maple nodes of one walk */
+	struct pair_set judged; /* (file, shared_writable) */
+	struct pair_set nodes; /* maple nodes of one walk */
 	uint64_t descriptors, mappings;
 };
 

@@ -19,7 +19,7 @@
 
 /* The maps that operators look at. */
 static const char *const pinned_maps[] = { "files",    "processes", "sockets", "pipes",
-					   "messages", "keys",      "counters" };
+					   "messages", "keys",	    "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 
@@ -116,7 +116,10 @@ static int fill_handlers(struct engine *engine)
 static int fill_dfa(struct engine *engine, const struct policy_dfa *dfa)
 {
 	int fd = bpf_map__fd(engine->skel->maps.dfa);
-	struct { uint16_t next[256]; uint64_t labels; } state;
+	struct {
+		uint16_t next[256];
+		uint64_t labels;
+	} state;
 
 	for (uint32_t s = 0; dfa && s < dfa->states; s++) {
 		for (unsigned int byte = 0; byte < 256; byte++)
@@ -177,8 +180,8 @@ static int pin_maps(struct engine *engine)
 	if (mkdir(engine->pin_dir, 0700) && errno != EEXIST)
 		return -errno;
 	for (size_t i = 0; i < sizeof(pinned_maps) / sizeof(pinned_maps[0]); i++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(engine->skel->obj,
-								   pinned_maps[i]);
+		struct bpf_map *map =
+			bpf_object__find_map_by_name(engine->skel->obj, pinned_maps[i]);
 		int ret;
 
 		snprintf(path, sizeof(path), "%s/%s", engine->pin_dir, pinned_maps[i]);
@@ -254,10 +257,10 @@ static void limit_sets(struct kvmtaint *skel, uint32_t objects)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, skel->obj)
-		if (bpf_map__type(map) == BPF_MAP_TYPE_HASH && map != skel->maps.reader_slots &&
-		    bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
-			bpf_map__set_max_entries(map, objects);
+	bpf_object__for_each_map(map, skel->obj) if (bpf_map__type(map) == BPF_MAP_TYPE_HASH &&
+						     map != skel->maps.reader_slots &&
+						     bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
+		bpf_map__set_max_entries(map, objects);
 }
 
 /* The maps and numbers of the engine before, into one that is not loaded yet. */
@@ -277,8 +280,8 @@ static int take_kept(struct kvmtaint *skel, const struct engine_kept *kept)
 	return ret;
 }
 
-static int open_and_load(struct engine *engine, const struct engine_options *opt,
-			 char *err, size_t err_len)
+static int open_and_load(struct engine *engine, const struct engine_options *opt, char *err,
+			 size_t err_len)
 {
 	struct kvmtaint *skel;
 	int ret;
@@ -310,9 +313,10 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	if (!ret)
 		ret = kvmtaint__load(skel);
 	if (ret)
-		snprintf(err, err_len,
-			 "cannot load the BPF engine: %s (run with --verbose for the verifier's words)",
-			 strerror(-ret));
+		snprintf(
+			err, err_len,
+			"cannot load the BPF engine: %s (run with --verbose for the verifier's words)",
+			strerror(-ret));
 	return ret;
 }
 
@@ -324,7 +328,8 @@ static int set_up(struct engine *engine, const struct engine_options *opt, char 
 	if (ret)
 		return ret;
 	if ((ret = fill_sites(engine, opt->profile)) || (ret = fill_handlers(engine)) ||
-	    (ret = fill_dfa(engine, opt->dfa)) || (ret = engine_set_cpus(engine, opt->profile->percpu_base)) ||
+	    (ret = fill_dfa(engine, opt->dfa)) ||
+	    (ret = engine_set_cpus(engine, opt->profile->percpu_base)) ||
 	    (!opt->vm && (ret = fill_memory(engine, opt->mem)))) {
 		snprintf(err, err_len, "cannot fill the BPF engine's maps: %s", strerror(-ret));
 		return ret;

@@ -20,24 +20,24 @@ struct engine;
  * the managed files, the counters, and how far seq is. All zero: nothing yet.
  */
 struct engine_kept {
-	int files, counters;		/* maps; 0: none */
+	int files, counters; /* maps; 0: none */
 	char *pin_dir;
-	uint64_t seq;			/* the last one given */
-	uint64_t overflow_labels;	/* of files that their set could not take */
+	uint64_t seq; /* the last one given */
+	uint64_t overflow_labels; /* of files that their set could not take */
 	uint64_t overflow_cause;
 	uint32_t policy_epoch;
 };
 
 struct engine_options {
-	const struct vm_info *vm;	/* NULL: no VM, as in the native tests */
+	const struct vm_info *vm; /* NULL: no VM, as in the native tests */
 	const struct guest_profile *profile;
-	const struct policy_dfa *dfa;	/* NULL: no policy */
+	const struct policy_dfa *dfa; /* NULL: no policy */
 	struct guest_mem *mem;
-	uint32_t objects_max;		/* that one set may hold; 0: each set's own default */
-	bool follow_arguments;		/* reading /proc/PID/cmdline and environ is a flow */
-	uint32_t readers_max;		/* threads that may be known as readers; 0: 65,536 */
-	const char *pin_dir;		/* where to pin the maps; NULL: nowhere */
-	const struct engine_kept *kept;	/* of the engine before; NULL: none */
+	uint32_t objects_max; /* that one set may hold; 0: each set's own default */
+	bool follow_arguments; /* reading /proc/PID/cmdline and environ is a flow */
+	uint32_t readers_max; /* threads that may be known as readers; 0: 65,536 */
+	const char *pin_dir; /* where to pin the maps; NULL: nowhere */
+	const struct engine_kept *kept; /* of the engine before; NULL: none */
 };
 
 /*

@@ -15,14 +15,14 @@ struct engine {
 	struct ring_buffer *deferred;
 	int epoll;
 	char *pin_dir;
-	pid_t pid;		/* of the VMM */
-	uint64_t percpu_base[KT_VCPUS_MAX];	/* as the map has it */
+	pid_t pid; /* of the VMM */
+	uint64_t percpu_base[KT_VCPUS_MAX]; /* as the map has it */
 
 	engine_record_fn record_fn;
 	void *record_ctx;
 	uint64_t recursion_misses;
-	uint64_t stops_ended;	/* how many of the engine's stops have been served */
-	uint64_t let_go_ns;	/* when the VM was last let go, CLOCK_MONOTONIC; 0: long ago */
+	uint64_t stops_ended; /* how many of the engine's stops have been served */
+	uint64_t let_go_ns; /* when the VM was last let go, CLOCK_MONOTONIC; 0: long ago */
 
 	int guard_pipe;
 	pid_t guard;

@@ -13,7 +13,7 @@
 #include "cleanup.h"
 #include "engine_internal.h"
 
-#define REPLAYS_MAX 64	/* pages that one event may touch and find absent */
+#define REPLAYS_MAX 64 /* pages that one event may touch and find absent */
 
 int engine_fd(struct engine *engine)
 {
@@ -101,12 +101,14 @@ int64_t engine_tick(struct engine *engine)
 	uint64_t misses = 0, before = engine->recursion_misses;
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, engine->skel->obj) {
+	bpf_object__for_each_program(prog, engine->skel->obj)
+	{
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 		int fd = bpf_program__fd(prog);
 
-		/* kvm_exit's only counts; hosts from 7.0 run it preemptibly, and skip it now and then. */
+		/* kvm_exit's only counts; hosts from 7.0 run it preemptibly, and skip it now and
+		 * then. */
 		if (fd < 0 || prog == engine->skel->progs.on_kvm_exit)
 			continue;
 		if (bpf_obj_get_info_by_fd(fd, &info, &len))
@@ -143,9 +145,9 @@ int engine_replay(struct engine *engine, struct kt_deferred *input, bool own_mem
 
 /* --- the slow path ------------------------------------------------------- */
 
-#define STOP_WAIT_US	200
-#define STOP_WAITS	500		/* 100 ms: a stop that was sent arrives within microseconds */
-#define LATE_STOP_NS	3000000000ULL
+#define STOP_WAIT_US 200
+#define STOP_WAITS   500 /* 100 ms: a stop that was sent arrives within microseconds */
+#define LATE_STOP_NS 3000000000ULL
 
 static uint64_t now_ns(void)
 {

@@ -16,8 +16,7 @@ struct guest_mem;
  * Reads with process_vm_readv(2), which faults pages in and needs no mapping.
  * 0 or -errno; *out is unchanged on failure. Paired with guest_mem_close().
  */
-int guest_mem_open_vm(pid_t pid, const struct kt_slot *slots, size_t count,
-		      struct guest_mem **out);
+int guest_mem_open_vm(pid_t pid, const struct kt_slot *slots, size_t count, struct guest_mem **out);
 
 /*
  * The VM's memslots changed (hotplug, firmware that maps its ROM): these are they

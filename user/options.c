@@ -25,7 +25,7 @@ enum {
 	KEY_NO_WAIT,
 };
 
-#define ROOM_MAX (1 << 26)
+#define ROOM_MAX		     (1 << 26)
 
 #define STATUS_TEXT(id, value, what) "  " #value "\t" what "\n"
 

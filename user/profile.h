@@ -9,14 +9,14 @@
 #include "../bpf/kvmtaint.h"
 #include "guest_mem.h"
 
-struct kallsyms;	/* user/kallsyms.h */
-struct btf;		/* libbpf */
+struct kallsyms; /* user/kallsyms.h */
+struct btf; /* libbpf */
 
 /* One step of the profile, as `kvmtaint probe` prints it. */
 struct profile_step {
-	const char *name;	/* "vmcoreinfo", "page tables", "kallsyms", ... */
+	const char *name; /* "vmcoreinfo", "page tables", "kallsyms", ... */
 	bool ok;
-	char detail[200];	/* what was found, or what is wrong and what to do */
+	char detail[200]; /* what was found, or what is wrong and what to do */
 };
 
 #define PROFILE_STEPS_MAX 32
@@ -24,23 +24,24 @@ struct profile_step {
 /* Where a hook's trap goes. gva 0: this guest does not have the function. */
 struct profile_hook {
 	gva_t function;
-	gva_t site;		/* the 5-byte NOP, after endbr64 if there is one */
+	gva_t site; /* the 5-byte NOP, after endbr64 if there is one */
 	gpa_t site_gpa;
 	uint32_t alternative;
-	uint8_t found[5];	/* the five bytes at site: the profile's NOP, or our own trap */
-	bool is_trap;		/* found[] is already our INVD, of a killed run */
-	bool foreign;		/* found[] is neither: guest ftrace, kprobe, livepatch... */
+	uint8_t found[5]; /* the five bytes at site: the profile's NOP, or our own trap */
+	bool is_trap; /* found[] is already our INVD, of a killed run */
+	bool foreign; /* found[] is neither: guest ftrace, kprobe, livepatch... */
 };
 
 struct guest_profile {
 	struct kt_guest guest;
-	char release[65];	/* as uname -r */
-	char build_id[41];	/* hex; "" where VMCOREINFO has none */
-	uint8_t nop[5];		/* the NOP that this guest's ftrace leaves at every site */
+	char release[65]; /* as uname -r */
+	char build_id[41]; /* hex; "" where VMCOREINFO has none */
+	uint8_t nop[5]; /* the NOP that this guest's ftrace leaves at every site */
 	struct profile_hook hooks[KT_HOOK_MAX];
-	bool unneeded[KT_HOOK_MAX];	/* what the hook shows this guest does not have, or shows elsewhere */
-	uint64_t kaslr_offset;	/* bytes by which the image is moved up */
-	uint64_t percpu_base[KT_VCPUS_MAX];	/* by APIC id; 0: no such CPU */
+	bool unneeded[KT_HOOK_MAX]; /* what the hook shows this guest does not have, or shows
+				       elsewhere */
+	uint64_t kaslr_offset; /* bytes by which the image is moved up */
+	uint64_t percpu_base[KT_VCPUS_MAX]; /* by APIC id; 0: no such CPU */
 	uint32_t cpus;
 	struct profile_step steps[PROFILE_STEPS_MAX];
 	size_t step_count;
@@ -65,7 +66,7 @@ int guest_profile_build(struct guest_mem *mem, struct guest_profile **out);
 /* What a vCPU's registers say about the kernel that runs; 0: not known. */
 struct guest_cpu {
 	uint64_t cr3;
-	uint64_t lstar;		/* MSR_LSTAR, where SYSCALL enters */
+	uint64_t lstar; /* MSR_LSTAR, where SYSCALL enters */
 };
 
 /*
@@ -98,7 +99,7 @@ int guest_profile_cpus(struct guest_mem *mem, const struct guest_profile *profil
 int guest_translate(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, gpa_t *out);
 
 /* Reads guest virtual memory, across pages. 0 or -EFAULT. */
-int guest_read(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva,
-	       void *buf, size_t len);
+int guest_read(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, void *buf,
+	       size_t len);
 
 #endif

@@ -16,8 +16,10 @@
 const char *record_type_name(uint32_t type)
 {
 	static const char *const names[] = {
-		[KT_RECORD_SPREAD] = "spread", [KT_RECORD_LEAK] = "leak",
-		[KT_RECORD_GONE] = "gone",     [KT_RECORD_LOST] = "lost",
+		[KT_RECORD_SPREAD] = "spread",
+		[KT_RECORD_LEAK] = "leak",
+		[KT_RECORD_GONE] = "gone",
+		[KT_RECORD_LOST] = "lost",
 	};
 
 	return NAME_OF(names, type);
@@ -26,9 +28,8 @@ const char *record_type_name(uint32_t type)
 const char *record_guest_event_name(uint32_t event)
 {
 	static const char *const names[] = {
-		[GUEST_ARMED] = "armed",       [GUEST_CHANGED] = "changed",
-		[GUEST_GONE] = "gone",	       [GUEST_REFUSED] = "refused",
-		[GUEST_RESTORED] = "restored",
+		[GUEST_ARMED] = "armed",     [GUEST_CHANGED] = "changed",   [GUEST_GONE] = "gone",
+		[GUEST_REFUSED] = "refused", [GUEST_RESTORED] = "restored",
 	};
 
 	return NAME_OF(names, event);

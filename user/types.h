@@ -8,8 +8,12 @@
 
 #include <stdint.h>
 
-typedef struct { uint64_t v; } gva_t;	/* guest virtual address */
-typedef struct { uint64_t v; } gpa_t;	/* guest physical address */
+typedef struct {
+	uint64_t v;
+} gva_t; /* guest virtual address */
+typedef struct {
+	uint64_t v;
+} gpa_t; /* guest physical address */
 
 #define GVA(x) ((gva_t){ (x) })
 #define GPA(x) ((gpa_t){ (x) })

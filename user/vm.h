@@ -14,7 +14,7 @@
 
 struct vm_info {
 	pid_t pid; /* of the VMM, as the caller's namespace sees it */
-	uint32_t tgid;			/* the same, as the initial namespace sees it: BPF does */
+	uint32_t tgid; /* the same, as the initial namespace sees it: BPF does */
 	char name[VM_NAME_LEN]; /* QEMU's -name, else the VMM's comm; raw bytes */
 	uint64_t kvm; /* host kernel address of struct kvm */
 	uint32_t vcpus; /* created */

@@ -32,7 +32,7 @@ struct world {
 	gva_t holder, bystander;
 	struct kt_record records[RECORDS_MAX];
 	size_t count;
-	uint64_t fault;		/* address of this process that the last hook could not read */
+	uint64_t fault; /* address of this process that the last hook could not read */
 };
 
 static const char *series_list[] = { "5.10", "6.1", "6.12", "6.18", "7" };
@@ -200,10 +200,14 @@ static void writes(struct world *w, gva_t task, const char *file)
 
 static uint64_t labels_of(struct world *w, const char *set, uint64_t gva)
 {
-	struct { struct kt_managed managed; char rest[256]; } value;
+	struct {
+		struct kt_managed managed;
+		char rest[256];
+	} value;
 
-	return bpf_map_lookup_elem(engine_map_fd(w->engine, set), &gva, &value) ?
-		       0 : value.managed.labels;
+	return bpf_map_lookup_elem(engine_map_fd(w->engine, set), &gva, &value)
+		       ? 0
+		       : value.managed.labels;
 }
 
 static uint64_t process_labels(struct world *w, gva_t task)
@@ -474,8 +478,7 @@ static void tcp_to_another_machine_is_a_leak(void **state)
 		assert_int_equal(w->records[0].type, KT_RECORD_LEAK);
 		assert_int_equal(w->records[0].leak_kind, KT_LEAK_REMOTE);
 		assert_int_equal(w->records[0].bytes, 77);
-		assert_int_equal(w->records[0].target.remote.port,
-				 fact(w, "tcp4_server.port"));
+		assert_int_equal(w->records[0].target.remote.port, fact(w, "tcp4_server.port"));
 		assert_memory_equal(w->records[0].target.remote.address, address, 4);
 		assert_int_equal(w->records[0].target.local.port, fact(w, "tcp4_client.port"));
 	}
@@ -525,7 +528,8 @@ static void a_new_process_at_an_old_address_is_clean(void **state)
 static void released_sockets_and_pipes_leave(void **state)
 {
 	struct world *w = world(state);
-	uint64_t pipe = peek(w, holder_file(w, "pipe_read") + w->profile->guest.file_private_data, 8);
+	uint64_t pipe =
+		peek(w, holder_file(w, "pipe_read") + w->profile->guest.file_private_data, 8);
 
 	holder_knows(w);
 	writes(w, w->holder, "pipe_write");
@@ -544,7 +548,8 @@ static void what_was_open_before_attach_counts(void **state)
 	struct world *w = world(state);
 
 	assert_int_equal(engine_before_attach(w->engine, w->bystander,
-					      GVA(holder_file(w, "secret")), false, true), 0);
+					      GVA(holder_file(w, "secret")), false, true),
+			 0);
 	assert_int_equal(process_labels(w, w->bystander), 1);
 }
 
@@ -552,10 +557,12 @@ static void a_wild_guest_pointer_is_said_not_followed(void **state)
 {
 	struct world *w = world(state);
 
-	assert_int_equal(hook_result(w, KT_HOOK_file_permission, w->holder,
-				     0xdead000000000000ULL, MAY_READ, 0), KT_LOST_GUEST_MEMORY);
-	assert_int_equal(hook_result(w, KT_HOOK_socket_recvmsg, w->holder,
-				     0xffffffffffffff00ULL, 0, 0), KT_LOST_GUEST_MEMORY);
+	assert_int_equal(hook_result(w, KT_HOOK_file_permission, w->holder, 0xdead000000000000ULL,
+				     MAY_READ, 0),
+			 KT_LOST_GUEST_MEMORY);
+	assert_int_equal(hook_result(w, KT_HOOK_socket_recvmsg, w->holder, 0xffffffffffffff00ULL, 0,
+				     0),
+			 KT_LOST_GUEST_MEMORY);
 }
 
 static void a_page_that_is_not_there_asks_for_the_slow_path(void **state)
@@ -605,7 +612,8 @@ static void a_new_cpu_is_found_in_the_guests_own_table(void **state)
 			continue;
 		spinner = GVA(peek(w, w->profile->percpu_base[id] + g->sym_current_task, 8));
 		assert_int_equal(guest_read(w->mem, g, GVA(spinner.v + g->task_comm), comm,
-					    sizeof(comm)), 0);
+					    sizeof(comm)),
+				 0);
 		if (strcmp(comm, "spinner"))
 			continue;
 		assert_int_equal(reads_on_new_cpu(w, id), 0);

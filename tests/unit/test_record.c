@@ -20,7 +20,7 @@
 #include "../../user/record.h"
 
 #define VALIDATE                                                                                   \
-	"/usr/bin/python3 -c 'import json,sys,jsonschema\n"                                                 \
+	"/usr/bin/python3 -c 'import json,sys,jsonschema\n"                                        \
 	"s=json.load(open(\"user/record.schema.json\"))\n"                                         \
 	"v=jsonschema.Draft202012Validator(s)\n"                                                   \
 	"n=0\n"                                                                                    \

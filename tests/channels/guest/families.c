@@ -90,7 +90,9 @@ static int setup_netlink_group(struct run *r)
 
 static int send_netlink(struct run *r, const void *data, size_t size)
 {
-	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_pid = r->number[0], .nl_groups = r->number[1] };
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK,
+				  .nl_pid = r->number[0],
+				  .nl_groups = r->number[1] };
 
 	/* A group's members have it already when the kernel, port 0, refuses it. */
 	if (sendto(r->fd[1], data, size, 0, (void *)&to, sizeof(to)) < 0 && !r->number[1])
@@ -98,7 +100,7 @@ static int send_netlink(struct run *r, const void *data, size_t size)
 	return 0;
 }
 
-#define NETLINK(id, text, ready, sends)                                                           \
+#define NETLINK(id, text, ready, sends)                                                            \
 	CHANNEL(id, .name = "netlink/" text, .hook = "socket_sendmsg", .carrier = "socket",        \
 		.flags = BOTH, .setup = ready, .send = sends, .receive = receive_all)
 
@@ -108,7 +110,7 @@ NETLINK(netlink_group, "multicast", setup_netlink_group, send_netlink);
 
 /* --- vsock ------------------------------------------------------------------- */
 
-#define VSOCK_PORT 70001	/* more than 16 bits */
+#define VSOCK_PORT 70001 /* more than 16 bits */
 
 static int vsock_connect(unsigned int cid, unsigned int port, int type)
 {
@@ -120,7 +122,9 @@ static int vsock_connect(unsigned int cid, unsigned int port, int type)
 
 static int setup_vsock(struct run *r, int type)
 {
-	struct sockaddr_vm at = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = VSOCK_PORT };
+	struct sockaddr_vm at = { .svm_family = AF_VSOCK,
+				  .svm_cid = VMADDR_CID_ANY,
+				  .svm_port = VSOCK_PORT };
 	int fd;
 
 	if (load_module("vsock_loopback"))
@@ -160,7 +164,7 @@ static int setup_vsock_answer(struct run *r)
 	return error;
 }
 
-#define VSOCK(id, text, ready)                                                                    \
+#define VSOCK(id, text, ready)                                                                     \
 	CHANNEL(id, .name = "vsock/" text, .hook = "socket_sendmsg", .carrier = "socket",          \
 		.flags = BOTH, .setup = ready, .send = send_all, .receive = receive_all)
 
@@ -170,7 +174,8 @@ VSOCK(vsock_seqpacket, "loopback-seqpacket", setup_vsock_seqpacket);
 
 static int setup_vsock_host(struct run *r)
 {
-	if (load_module("vmw_vsock_virtio_transport") || access("/sys/bus/virtio/drivers/vmw_vsock_virtio_transport", F_OK))
+	if (load_module("vmw_vsock_virtio_transport") ||
+	    access("/sys/bus/virtio/drivers/vmw_vsock_virtio_transport", F_OK))
 		return absent("no virtio vsock");
 	r->fd[1] = vsock_connect(VMADDR_CID_HOST, VSOCK_PORT, SOCK_STREAM);
 	if (r->fd[1] == -ENODEV)
@@ -178,8 +183,10 @@ static int setup_vsock_host(struct run *r)
 	return r->fd[1] < 0 ? r->fd[1] : 0;
 }
 
-CHANNEL(vsock_host, .name = "leak/vsock-to-host", .hook = "socket_sendmsg", .flags = LEAK, .setup = setup_vsock_host,
-	.leak = "kind=remote destination.family=vsock destination.cid=2 destination.port=70001", .send = send_all);
+CHANNEL(vsock_host, .name = "leak/vsock-to-host", .hook = "socket_sendmsg", .flags = LEAK,
+	.setup = setup_vsock_host,
+	.leak = "kind=remote destination.family=vsock destination.cid=2 destination.port=70001",
+	.send = send_all);
 
 /* --- AF_ALG ------------------------------------------------------------------- */
 
@@ -193,7 +200,9 @@ static int cipher_op(int cipher)
 /* fd[2]: the transform; fd[0]: one operation of it, which both ends use. */
 static int setup_alg(struct run *r)
 {
-	struct sockaddr_alg sa = { .salg_family = AF_ALG, .salg_type = "skcipher", .salg_name = "ctr(aes)" };
+	struct sockaddr_alg sa = { .salg_family = AF_ALG,
+				   .salg_type = "skcipher",
+				   .salg_name = "ctr(aes)" };
 
 	r->fd[2] = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (r->fd[2] < 0 || bind(r->fd[2], (void *)&sa, sizeof(sa)))
@@ -208,7 +217,9 @@ static int encrypt(int op, const void *data, size_t size)
 {
 	char control[CMSG_SPACE(4) + CMSG_SPACE(4 + 16)] = "";
 	struct iovec iov = { (void *)data, size };
-	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control), .msg_iov = &iov,
+	struct msghdr msg = { .msg_control = control,
+			      .msg_controllen = sizeof(control),
+			      .msg_iov = &iov,
 			      .msg_iovlen = 1 };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	struct af_alg_iv *iv;
@@ -242,8 +253,8 @@ static int receive_alg(struct run *r, void *data, size_t size)
 	return error;
 }
 
-CHANNEL(alg, .name = "alg/skcipher", .hook = "socket_sendmsg", .carrier = "socket", .setup = setup_alg,
-	.send = send_alg, .receive = receive_alg);
+CHANNEL(alg, .name = "alg/skcipher", .hook = "socket_sendmsg", .carrier = "socket",
+	.setup = setup_alg, .send = send_alg, .receive = receive_alg);
 
 /* --- raw IP, AF_PACKET ----------------------------------------------------------- */
 
@@ -275,10 +286,13 @@ static int send_icmp6(struct run *r, const void *data, size_t size)
 /* To an Ethernet address that nobody has, by a protocol for experiments. */
 static int send_frame(struct run *r, int type, const void *data, size_t size)
 {
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5),
-				  .sll_ifindex = if_nametoindex("eth0"), .sll_halen = 6,
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(0x88b5),
+				  .sll_ifindex = if_nametoindex("eth0"),
+				  .sll_halen = 6,
 				  .sll_addr = { 0x02, 0, 0x5e, 0x10, 0x20, 0x30 } };
-	char frame[14 + 1024] = { 0x02, 0, 0x5e, 0x10, 0x20, 0x30, 0x02, 0, 0, 0, 0, 1, (char)0x88, (char)0xb5 };
+	char frame[14 + 1024] = { 0x02, 0, 0x5e, 0x10, 0x20, 0x30,	 0x02,
+				  0,	0, 0,	 0,    1,    (char)0x88, (char)0xb5 };
 	size_t head = type == SOCK_RAW ? 14 : 0;
 
 	if (size > 1024)
@@ -298,12 +312,14 @@ static int send_packet_dgram(struct run *r, const void *data, size_t size)
 	return send_frame(r, SOCK_DGRAM, data, size);
 }
 
-#define LEAKS(id, text, says, sends)                                                              \
+#define LEAKS(id, text, says, sends)                                                               \
 	CHANNEL(id, .name = "leak/" text, .hook = "socket_sendmsg", .flags = LEAK, .size = 1024,   \
 		.leak = "kind=remote " says, .send = sends)
 
 LEAKS(icmp, "raw-icmp", "destination.transport=icmp destination.address=10.9.0.1", send_icmp);
-LEAKS(icmp6, "raw-icmpv6", "destination.transport=icmpv6 destination.address=fd00:9::1", send_icmp6);
-#define EXPERIMENT "destination.family=packet destination.device=eth0 destination.mac=02:00:5e:10:20:30"
+LEAKS(icmp6, "raw-icmpv6", "destination.transport=icmpv6 destination.address=fd00:9::1",
+      send_icmp6);
+#define EXPERIMENT                                                                                 \
+	"destination.family=packet destination.device=eth0 destination.mac=02:00:5e:10:20:30"
 LEAKS(packet_raw, "packet-raw", EXPERIMENT, send_packet_raw);
 LEAKS(packet_dgram, "packet-dgram", EXPERIMENT, send_packet_dgram);

@@ -12,10 +12,10 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-#define OWN	"10.9.0.2"
-#define OTHER	"10.9.0.77"	/* nobody has it */
-#define HERE	"10.77.0.1"	/* the ends of the veth */
-#define THERE	"10.77.0.2"
+#define OWN   "10.9.0.2"
+#define OTHER "10.9.0.77" /* nobody has it */
+#define HERE  "10.77.0.1" /* the ends of the veth */
+#define THERE "10.77.0.2"
 
 /* --- helpers -------------------------------------------------------------- */
 
@@ -127,14 +127,14 @@ static int receive_all(struct run *r, void *data, size_t size)
 	return 0;
 }
 
-#define CONNECTED(id, text, hooks, before, after, ...)                                            \
-	static int setup_##id(struct run *r)                                                      \
-	{                                                                                         \
-		static const struct pair pair = { __VA_ARGS__ };                                  \
-		int error = before();                                                             \
-                                                                                                  \
-		return error ? error : connect_pair(r, &pair);                                    \
-	}                                                                                         \
+#define CONNECTED(id, text, hooks, before, after, ...)                                             \
+	static int setup_##id(struct run *r)                                                       \
+	{                                                                                          \
+		static const struct pair pair = { __VA_ARGS__ };                                   \
+		int error = before();                                                              \
+                                                                                                   \
+		return error ? error : connect_pair(r, &pair);                                     \
+	}                                                                                          \
 	CHANNEL(id, .name = text, .hook = hooks, .carrier = "socket", .flags = BOTH, .size = 1024, \
 		.setup = setup_##id, .send = send_all, .receive = receive_all, .teardown = after)
 
@@ -144,14 +144,15 @@ static int veth(void)
 {
 	if (shell("modprobe veth"))
 		return absent("no veth");
-	return shell("ip netns del kt 2>/dev/null || true; ip netns add kt; ip link add ktv0 type veth peer name ktv1 netns kt;"
-		     "ip addr add 10.77.0.1/24 dev ktv0; ip addr add fd77::1/64 dev ktv0 nodad;"
-		     "ip link set ktv0 up; ip -n kt link set lo up;"
-		     "ip -n kt addr add 10.77.0.2/24 dev ktv1;"
-		     "ip -n kt addr add fd77::2/64 dev ktv1 nodad; ip -n kt link set ktv1 up;"
-		     "ip -n kt route add default via 10.77.0.1;"
-		     "for i in 1 2 3 4 5; do ! ping -c 1 -W 1 10.77.0.2 || break; done;"
-		     "for i in 1 2 3 4 5; do ! ping -c 1 -W 1 fd77::2 || break; done");
+	return shell(
+		"ip netns del kt 2>/dev/null || true; ip netns add kt; ip link add ktv0 type veth peer name ktv1 netns kt;"
+		"ip addr add 10.77.0.1/24 dev ktv0; ip addr add fd77::1/64 dev ktv0 nodad;"
+		"ip link set ktv0 up; ip -n kt link set lo up;"
+		"ip -n kt addr add 10.77.0.2/24 dev ktv1;"
+		"ip -n kt addr add fd77::2/64 dev ktv1 nodad; ip -n kt link set ktv1 up;"
+		"ip -n kt route add default via 10.77.0.1;"
+		"for i in 1 2 3 4 5; do ! ping -c 1 -W 1 10.77.0.2 || break; done;"
+		"for i in 1 2 3 4 5; do ! ping -c 1 -W 1 fd77::2 || break; done");
 }
 
 static void no_veth(struct run *r)
@@ -160,22 +161,26 @@ static void no_veth(struct run *r)
 	shell("ip link del ktv0 || true; ip netns del kt || true");
 }
 
-CONNECTED(veth_tcp4, "netns/veth-tcp4", "socket_sendmsg", veth, no_veth, .receiver = "kt", .host = THERE,
-	  .port = 7400, .to = THERE, .to_port = 7400, .type = SOCK_STREAM);
-CONNECTED(veth_tcp4_back, "netns/veth-tcp4-from-inside", "socket_sendmsg", veth, no_veth, .sender = "kt",
-	  .host = HERE, .port = 7401, .to = HERE, .to_port = 7401, .type = SOCK_STREAM);
-CONNECTED(veth_tcp6, "netns/veth-tcp6", "socket_sendmsg", veth, no_veth, .receiver = "kt", .host = "fd77::2",
-	  .port = 7402, .to = "fd77::2", .to_port = 7402, .type = SOCK_STREAM);
-CONNECTED(veth_udp4, "netns/veth-udp4", "socket_sendmsg", veth, no_veth, .receiver = "kt", .host = "0.0.0.0",
-	  .port = 7403, .to = THERE, .to_port = 7403, .type = SOCK_DGRAM);
-CONNECTED(veth_udp6, "netns/veth-udp6", "socket_sendmsg", veth, no_veth, .receiver = "kt", .host = "::",
-	  .port = 7404, .to = "fd77::2", .to_port = 7404, .type = SOCK_DGRAM);
+CONNECTED(veth_tcp4, "netns/veth-tcp4", "socket_sendmsg", veth, no_veth, .receiver = "kt",
+	  .host = THERE, .port = 7400, .to = THERE, .to_port = 7400, .type = SOCK_STREAM);
+CONNECTED(veth_tcp4_back, "netns/veth-tcp4-from-inside", "socket_sendmsg", veth, no_veth,
+	  .sender = "kt", .host = HERE, .port = 7401, .to = HERE, .to_port = 7401,
+	  .type = SOCK_STREAM);
+CONNECTED(veth_tcp6, "netns/veth-tcp6", "socket_sendmsg", veth, no_veth, .receiver = "kt",
+	  .host = "fd77::2", .port = 7402, .to = "fd77::2", .to_port = 7402, .type = SOCK_STREAM);
+CONNECTED(veth_udp4, "netns/veth-udp4", "socket_sendmsg", veth, no_veth, .receiver = "kt",
+	  .host = "0.0.0.0", .port = 7403, .to = THERE, .to_port = 7403, .type = SOCK_DGRAM);
+CONNECTED(veth_udp6, "netns/veth-udp6", "socket_sendmsg", veth, no_veth, .receiver = "kt",
+	  .host = "::", .port = 7404, .to = "fd77::2", .to_port = 7404, .type = SOCK_DGRAM);
 
-/* The same four numbers (an odd port is taken first) in our own namespace and in another; data goes in the other. */
+/* The same four numbers (an odd port is taken first) in our own namespace and in another; data goes
+ * in the other. */
 static int setup_equal_tuples(struct run *r)
 {
-	static const struct pair ours = { NULL, NULL, "127.0.0.1", 7405, "127.0.0.1", 7405, SOCK_STREAM };
-	static const struct pair theirs = { "kt", "kt", "127.0.0.1", 7405, "127.0.0.1", 7405, SOCK_STREAM };
+	static const struct pair ours = { NULL,	       NULL, "127.0.0.1", 7405,
+					  "127.0.0.1", 7405, SOCK_STREAM };
+	static const struct pair theirs = { "kt",	 "kt", "127.0.0.1", 7405,
+					    "127.0.0.1", 7405, SOCK_STREAM };
 	const char *narrow = "for ns in /proc/1/ns/net /run/netns/kt; do nsenter --net=$ns"
 			     " sysctl -w net.ipv4.ip_local_port_range='45001 45002'; done";
 	int error = veth() ?: shell(narrow) ?: connect_pair(r, &ours);
@@ -184,12 +189,12 @@ static int setup_equal_tuples(struct run *r)
 		return error;
 	r->fd[2] = r->fd[0];
 	r->fd[3] = r->fd[1];
-	return connect_pair(r, &theirs) ?:
-	       shell("sysctl -w net.ipv4.ip_local_port_range='32768 60999'");
+	return connect_pair(r, &theirs)
+		       ?: shell("sysctl -w net.ipv4.ip_local_port_range='32768 60999'");
 }
-CHANNEL(equal_tuples, .name = "netns/tcp4-both-on-loopback", .hook = "socket_sendmsg", .carrier = "socket",
-	.flags = BOTH, .setup = setup_equal_tuples, .send = send_all, .receive = receive_all,
-	.teardown = no_veth);
+CHANNEL(equal_tuples, .name = "netns/tcp4-both-on-loopback", .hook = "socket_sendmsg",
+	.carrier = "socket", .flags = BOTH, .setup = setup_equal_tuples, .send = send_all,
+	.receive = receive_all, .teardown = no_veth);
 
 /* --- address translation ------------------------------------------------------ */
 
@@ -210,37 +215,43 @@ static void no_translation(struct run *r)
 	no_veth(r);
 }
 
-#define OUTPUT(protocol, to, port) "iptables -t nat -A OUTPUT -p " protocol " -d " to " --dport " port " -j "
+#define OUTPUT(protocol, to, port)                                                                 \
+	"iptables -t nat -A OUTPUT -p " protocol " -d " to " --dport " port " -j "
 
 static int redirect(void)
 {
-	return translate(OUTPUT("tcp", OTHER, "7410") "REDIRECT --to-ports 7411;"
-			 OUTPUT("udp", OTHER, "7410") "REDIRECT --to-ports 7411");
+	return translate(OUTPUT("tcp", OTHER, "7410") "REDIRECT --to-ports 7411;" OUTPUT(
+		"udp", OTHER, "7410") "REDIRECT --to-ports 7411");
 }
 
 static int publish(void)
 {
-	return translate(OUTPUT("tcp", OWN, "7412") "DNAT --to-destination " THERE ":7413;"
-			 OUTPUT("udp", OWN, "7412") "DNAT --to-destination " THERE ":7413;"
-			 "iptables -t nat -A PREROUTING -p tcp -d " HERE " --dport 7414 -j REDIRECT --to-ports 7415");
+	return translate(OUTPUT("tcp", OWN, "7412") "DNAT --to-destination " THERE ":7413;" OUTPUT(
+		"udp", OWN, "7412") "DNAT --to-destination " THERE ":7413;"
+				    "iptables -t nat -A PREROUTING -p tcp -d " HERE
+				    " --dport 7414 -j REDIRECT --to-ports 7415");
 }
 
-CONNECTED(redirect_tcp, "nat/redirect-tcp4", "socket_sendmsg", redirect, no_translation, .host = "0.0.0.0",
-	  .port = 7411, .to = OTHER, .to_port = 7410, .type = SOCK_STREAM);
-CONNECTED(redirect_udp, "nat/redirect-udp4", "socket_sendmsg,route_me_harder", redirect, no_translation,
-	  .host = "0.0.0.0", .port = 7411, .to = OTHER, .to_port = 7410, .type = SOCK_DGRAM);
-CONNECTED(publish_tcp, "nat/published-port-tcp4", "socket_sendmsg", publish, no_translation, .receiver = "kt",
-	  .host = THERE, .port = 7413, .to = OWN, .to_port = 7412, .type = SOCK_STREAM);
-CONNECTED(publish_udp, "nat/published-port-udp4", "socket_sendmsg,route_me_harder", publish, no_translation,
-	  .receiver = "kt", .host = "0.0.0.0", .port = 7413, .to = OWN, .to_port = 7412, .type = SOCK_DGRAM);
-CONNECTED(forwarded_tcp, "nat/prerouting-tcp4", "socket_sendmsg", publish, no_translation, .sender = "kt",
-	  .host = "0.0.0.0", .port = 7415, .to = HERE, .to_port = 7414, .type = SOCK_STREAM);
+CONNECTED(redirect_tcp, "nat/redirect-tcp4", "socket_sendmsg", redirect, no_translation,
+	  .host = "0.0.0.0", .port = 7411, .to = OTHER, .to_port = 7410, .type = SOCK_STREAM);
+CONNECTED(redirect_udp, "nat/redirect-udp4", "socket_sendmsg,route_me_harder", redirect,
+	  no_translation, .host = "0.0.0.0", .port = 7411, .to = OTHER, .to_port = 7410,
+	  .type = SOCK_DGRAM);
+CONNECTED(publish_tcp, "nat/published-port-tcp4", "socket_sendmsg", publish, no_translation,
+	  .receiver = "kt", .host = THERE, .port = 7413, .to = OWN, .to_port = 7412,
+	  .type = SOCK_STREAM);
+CONNECTED(publish_udp, "nat/published-port-udp4", "socket_sendmsg,route_me_harder", publish,
+	  no_translation, .receiver = "kt", .host = "0.0.0.0", .port = 7413, .to = OWN,
+	  .to_port = 7412, .type = SOCK_DGRAM);
+CONNECTED(forwarded_tcp, "nat/prerouting-tcp4", "socket_sendmsg", publish, no_translation,
+	  .sender = "kt", .host = "0.0.0.0", .port = 7415, .to = HERE, .to_port = 7414,
+	  .type = SOCK_STREAM);
 
 /* This host's own address, but what is sent there leaves it. */
 static int away(void)
 {
-	return translate(OUTPUT("tcp", OWN, "7416") "DNAT --to-destination 10.9.0.1:9000;"
-			 OUTPUT("udp", OWN, "7416") "DNAT --to-destination 10.9.0.1:9000");
+	return translate(OUTPUT("tcp", OWN, "7416") "DNAT --to-destination 10.9.0.1:9000;" OUTPUT(
+		"udp", OWN, "7416") "DNAT --to-destination 10.9.0.1:9000");
 }
 
 static int connect_away(struct run *r, int type)
@@ -265,8 +276,10 @@ static int away_udp(struct run *r)
 	return connect_away(r, SOCK_DGRAM);
 }
 
-CHANNEL(away_tcp, .name = "leak/dnat-tcp4", .hook = "socket_sendmsg", .flags = LEAK, .setup = away_tcp,
-	.leak = "kind=unresolved destination.transport=tcp destination.address=" OWN " destination.port=7416",
+CHANNEL(away_tcp, .name = "leak/dnat-tcp4", .hook = "socket_sendmsg", .flags = LEAK,
+	.setup = away_tcp,
+	.leak = "kind=unresolved destination.transport=tcp destination.address=" OWN
+		" destination.port=7416",
 	.send = send_all, .teardown = no_translation);
 CHANNEL(away_udp, .name = "leak/dnat-udp4", .hook = "route_me_harder", .flags = LEAK, .size = 1024,
 	.leak = "kind=remote destination.transport=udp destination.address=10.9.0.1 destination.port=9000",
@@ -303,10 +316,12 @@ static int setup_broadcast(struct run *r)
 	return setup_group(r, "0.0.0.0", "10.9.0.255", 7421);
 }
 
-CHANNEL(multicast, .name = "udp4/multicast", .hook = "socket_sendmsg", .carrier = "socket", .flags = BOTH,
-	.size = 1024, .setup = setup_multicast, .send = send_all, .receive = receive_all);
-CHANNEL(broadcast, .name = "udp4/broadcast", .hook = "socket_sendmsg", .carrier = "socket", .flags = BOTH,
-	.size = 1024, .setup = setup_broadcast, .send = send_all, .receive = receive_all);
+CHANNEL(multicast, .name = "udp4/multicast", .hook = "socket_sendmsg", .carrier = "socket",
+	.flags = BOTH, .size = 1024, .setup = setup_multicast, .send = send_all,
+	.receive = receive_all);
+CHANNEL(broadcast, .name = "udp4/broadcast", .hook = "socket_sendmsg", .carrier = "socket",
+	.flags = BOTH, .size = 1024, .setup = setup_broadcast, .send = send_all,
+	.receive = receive_all);
 
 /* --- fast open over loopback ------------------------------------------------------ */
 
@@ -359,9 +374,9 @@ static void no_fastopen(struct run *r)
 	shell("sysctl -w net.ipv4.tcp_fastopen=1");
 }
 
-CHANNEL(fastopen, .name = "tcp4/msg-fastopen", .hook = "socket_sendmsg", .carrier = "socket", .flags = BOTH,
-	.size = 1024, .setup = setup_fastopen, .send = send_fastopen, .receive = receive_fastopen,
-	.teardown = no_fastopen);
-CHANNEL(fastopen_closed, .name = "tcp4/msg-fastopen-and-close", .hook = "socket_sendmsg", .carrier = "socket",
-	.size = 1024, .setup = setup_fastopen, .send = send_fastopen_and_close, .receive = receive_fastopen,
-	.teardown = no_fastopen);
+CHANNEL(fastopen, .name = "tcp4/msg-fastopen", .hook = "socket_sendmsg", .carrier = "socket",
+	.flags = BOTH, .size = 1024, .setup = setup_fastopen, .send = send_fastopen,
+	.receive = receive_fastopen, .teardown = no_fastopen);
+CHANNEL(fastopen_closed, .name = "tcp4/msg-fastopen-and-close", .hook = "socket_sendmsg",
+	.carrier = "socket", .size = 1024, .setup = setup_fastopen, .send = send_fastopen_and_close,
+	.receive = receive_fastopen, .teardown = no_fastopen);
