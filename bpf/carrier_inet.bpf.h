@@ -253,27 +253,40 @@ __noinline int udp_receivers_join(struct event *e, u32 scan)
 	return e->found_count;
 }
 
-/* In every namespace but home: that has the address, or, for a group, in all. */
-static __always_inline u32 udp_join_elsewhere(struct event *e, u64 home, bool group)
+static long udp_join_step(u32 at, struct event **at_hand)
 {
-	u32 found = 0;
+	struct event *e = *at_hand;
 
-	nets_collect(e);
-	for (u32 i = 0; i < NETS_MAX; i++) {
-		if (i >= e->net_count || e->failed)
-			break;
-		e->net = e->nets[i];
-		if (e->net == home)
-			continue;
-		if (group) {
-			found += udp_receivers_join(e, SCAN_UDP_GROUP);
-		} else if (is_device_address(e)) {
-			e->known_here = 1;
-			found += udp_receivers_join(e, SCAN_UDP);
-		}
+	if (at >= e->net_count || e->failed)
+		return 1;
+	e->net = e->nets[bounded(at, NETS_MAX - 1)];
+	if (e->net == e->home)
+		return 0;
+	if (!e->scan_group) {
+		if (!is_device_address(e))
+			return 0;
+		e->known_here = 1;
 	}
-	e->net = home;
-	return found;
+	/* Not udp_receivers_join(): the verifier allows eight frames. */
+	udp_scan(e, e->scan_group ? SCAN_UDP_GROUP : SCAN_UDP);
+	receivers_join(e);
+	e->found_elsewhere += e->found_count;
+	return 0;
+}
+
+/*
+ * In every namespace but e->net: that has the address, or, for a group, in all.
+ * Returns how many join.
+ */
+static __always_inline u32 udp_join_elsewhere(struct event *e, bool group)
+{
+	e->home = e->net;
+	e->scan_group = group;
+	e->found_elsewhere = 0;
+	nets_collect(e);
+	walk(e, NETS_MAX, udp_join_step);
+	e->net = e->home;
+	return e->found_elsewhere;
 }
 
 static __always_inline void elsewhere_key(struct event *e, struct kt_elsewhere_key *key)
@@ -290,7 +303,7 @@ static __always_inline void elsewhere_key(struct event *e, struct kt_elsewhere_k
 static __always_inline u32 udp_deliver(struct event *e)
 {
 	struct kt_elsewhere_key key = {};
-	u64 now = bpf_ktime_get_ns(), home = e->net, *until;
+	u64 now = bpf_ktime_get_ns(), *until;
 
 	elsewhere_key(e, &key);
 	until = bpf_map_lookup_elem(&elsewhere, &key);
@@ -306,11 +319,11 @@ static __always_inline u32 udp_deliver(struct event *e)
 	}
 	if (e->found_group || is_group(&e->to)) {
 		udp_receivers_join(e, SCAN_UDP_GROUP);
-		udp_join_elsewhere(e, home, true);
+		udp_join_elsewhere(e, true);
 		return KT_LEAK_REMOTE;
 	}
 	e->known_here = 0;
-	if (udp_join_elsewhere(e, home, false))
+	if (udp_join_elsewhere(e, false))
 		return 0;
 	if (e->known_here)
 		return KT_LEAK_UNRESOLVED;

@@ -101,12 +101,16 @@ __noinline int memory_refresh(struct event *e)
 	return 0;
 }
 
-/* Host virtual address of a guest physical one; 0: not RAM. */
+/*
+ * Host virtual address of a guest physical one; 0: not RAM. The search starts at a
+ * zero from memory: of a constant the verifier would follow every path of it, in
+ * each program anew.
+ */
 __noinline u64 gpa_to_hva(struct event *e, u64 gpa)
 {
 	u64 gfn = gpa >> PAGE_SHIFT;
 	struct kt_memory *from;
-	u32 zero = 0, low = 0, high, middle;
+	u32 zero = 0, at, next;
 
 	if (!e)
 		return 0;
@@ -115,21 +119,15 @@ __noinline u64 gpa_to_hva(struct event *e, u64 gpa)
 	from = bpf_map_lookup_elem(&memory, &zero);
 	if (!from)
 		return 0;
-	high = from->count;
-	for (int i = 0; i < 11 && low < high; i++) {
-		middle = (low + high) / 2;
-		if (middle >= KT_SLOTS_MAX)
-			return 0;
-		if (gfn < from->slots[middle].gfn) {
-			high = middle;
-		} else if (gfn - from->slots[middle].gfn >= from->slots[middle].npages) {
-			low = middle + 1;
-		} else {
-			e->slot = from->slots[middle];
-			goto found;
-		}
+	at = bounded(from->first, KT_SLOTS_MAX - 1);
+	for (u32 step = KT_SLOTS_MAX / 2; step; step /= 2) {
+		next = bounded(at + step, KT_SLOTS_MAX - 1);
+		if (next < from->count && from->slots[next].gfn <= gfn)
+			at = next;
 	}
-	return 0;
+	if (at >= from->count || gfn - from->slots[at].gfn >= from->slots[at].npages)
+		return 0;
+	e->slot = from->slots[at];
 found:
 	return e->slot.hva + ((gfn - e->slot.gfn) << PAGE_SHIFT) + (gpa & (PAGE_SIZE - 1));
 }

@@ -67,6 +67,8 @@ struct kt_memory {
 	__u64 generation;
 	__u32 count;
 	__u32 overflow; /* the VM has more than KT_SLOTS_MAX */
+	__u32 first; /* 0: where searches start */
+	__u32 pad;
 	struct kt_slot slots[KT_SLOTS_MAX];
 };
 

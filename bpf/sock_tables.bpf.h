@@ -27,6 +27,7 @@
 #define SOCK_DGRAM	 2
 #define CHAIN_MAX	 128 /* sockets in one hash bucket */
 #define BUCKETS_MAX	 (1U << 20)
+#define TABLE_STEPS_MAX	 (1U << 16) /* chunks of SCRATCH_SIZE: two of the largest tables */
 
 /* What is looked for: e->scan. */
 enum scan {
@@ -247,13 +248,49 @@ __noinline int bucket_scan(struct event *e, u64 first)
 	return 0;
 }
 
-/* Scans the buckets in one chunk of the table; a bucket starts with its list head. */
+/* The table to scan: buckets of stride bytes (8 or 16), each starts with its list head. */
+static __always_inline void table_is(struct event *e, u64 table, u32 buckets, u32 stride)
+{
+	if (buckets > BUCKETS_MAX) {
+		event_fail(e, KT_LOST_WALK_BOUND, table);
+		buckets = 0;
+	}
+	e->table = table;
+	e->walk_dentry = table + (u64)buckets * stride;
+	e->walk_mount = stride;
+}
+
+static __always_inline void tcp_table_is(struct event *e, u64 info)
+{
+	table_is(e, g64(e, info + guest.hashinfo_ehash),
+		 g32(e, info + guest.hashinfo_ehash_mask) + 1, guest.ehash_bucket_size);
+}
+
+/*
+ * After the last bucket of a table: the next one, of another namespace. Here and not
+ * in a loop around, because the verifier allows eight frames. False: there is none.
+ */
+static __always_inline bool table_next(struct event *e)
+{
+	u64 info;
+
+	if (e->scan != SCAN_TCP || e->net_at >= e->net_count || e->failed)
+		return false;
+	info = g64(e, e->nets[bounded(e->net_at++, NETS_MAX - 1)] + guest.net_tcp_hashinfo);
+	if (info && info != guest.sym_tcp_hashinfo)
+		tcp_table_is(e, info);
+	return true;
+}
+
+/* Scans the buckets in one chunk of the table. */
 static long table_step(u32 step, struct event **at_hand)
 {
 	struct event *e = *at_hand;
 	u64 first, left = e->walk_dentry - e->table;
 	u32 len, stride = e->walk_mount;
 
+	if (e->table >= e->walk_dentry)
+		return !table_next(e);
 	len = guest_copy(e, e->table, left < SCRATCH_SIZE ? left : SCRATCH_SIZE);
 	if (len < 8 || len > SCRATCH_SIZE)
 		return 1;
@@ -271,25 +308,22 @@ static long table_step(u32 step, struct event **at_hand)
 			bucket_scan(e, first);
 	}
 	e->table += len;
-	return e->table >= e->walk_dentry;
+	return 0;
 }
 
-/*
- * Scans a table of buckets of stride bytes (8 or 16) for e->scan, and adds to
- * e->found[0 .. e->found_count), the best ones so far.
- */
+/* The best matches for e->scan become e->found[0 .. e->found_count). */
+static __always_inline void tables_scan(struct event *e)
+{
+	if (walk(e, TABLE_STEPS_MAX, table_step) >= TABLE_STEPS_MAX)
+		event_fail(e, KT_LOST_WALK_BOUND, e->table);
+}
+
 __noinline int table_scan(struct event *e, u64 table, u32 buckets, u32 stride)
 {
 	if (!e)
 		return 0;
-	if (buckets > BUCKETS_MAX) {
-		event_fail(e, KT_LOST_WALK_BOUND, table);
-		return 0;
-	}
-	e->table = table;
-	e->walk_dentry = table + (u64)buckets * stride;
-	e->walk_mount = stride;
-	walk(e, BUCKETS_MAX * 16 / SCRATCH_SIZE, table_step);
+	table_is(e, table, buckets, stride);
+	tables_scan(e);
 	return 0;
 }
 
@@ -301,34 +335,20 @@ static __always_inline void scan_begin(struct event *e, u32 scan, u64 node_offse
 	e->found_score = 0;
 }
 
-static __always_inline void tcp_table_scan(struct event *e, u64 info)
-{
-	table_scan(e, g64(e, info + guest.hashinfo_ehash),
-		   g32(e, info + guest.hashinfo_ehash_mask) + 1, guest.ehash_bucket_size);
-}
-
 /*
  * The other end of the connection of sk, in whatever namespace. A namespace may
  * have a table of its own since 6.1 (commit d1e5e6408b30).
  */
 static __always_inline u32 tcp_receiver(struct event *e, u64 sk)
 {
-	u64 info;
-
 	scan_begin(e, SCAN_TCP, guest.skc_node);
 	e->request_seen = 0;
 	tcp_seek(e, sk);
-	tcp_table_scan(e, guest.sym_tcp_hashinfo);
-	if (guest.net_tcp_hashinfo == KT_ABSENT)
-		return e->found_count;
-	nets_collect(e);
-	for (u32 i = 0; i < NETS_MAX; i++) {
-		if (i >= e->net_count || e->failed)
-			break;
-		info = g64(e, e->nets[i] + guest.net_tcp_hashinfo);
-		if (info && info != guest.sym_tcp_hashinfo)
-			tcp_table_scan(e, info);
-	}
+	e->net_at = e->net_count = 0;
+	if (guest.net_tcp_hashinfo != KT_ABSENT)
+		nets_collect(e);
+	tcp_table_is(e, guest.sym_tcp_hashinfo);
+	tables_scan(e);
 	return e->found_count;
 }
 

@@ -190,6 +190,10 @@ struct event {
 	u32 found_group; /* e->to is a broadcast address */
 	u32 known_here; /* another namespace has the address e->to */
 	u32 net_count;
+	u32 scan_group; /* every namespace is searched, for a group */
+	u64 home; /* the sender's namespace, while others are searched */
+	u32 found_elsewhere;
+	u32 net_at; /* namespaces whose tables are done */
 	u64 nets[NETS_MAX]; /* guest addresses of struct net */
 	struct kt_object given; /* who brings labels, where it is not who acts */
 

@@ -88,23 +88,38 @@ static int fill_sites(struct engine *engine, const struct guest_profile *profile
 	return 0;
 }
 
-static int fill_handlers(struct engine *engine)
-{
-	static const char *const names[] = {
+/* In the order of the map handlers. */
+static const char *const handler_names[] = {
 #define GUEST_HOOK(id, need, alternatives) "handle_" #id,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
-		"handle_scan",
-		"handle_walk",
-		"handle_settle",
-	};
+	"handle_scan",
+	"handle_walk",
+	"handle_settle",
+};
+
+/* Leaves out the handlers of hooks that the guest lacks: no trap leads to them. */
+static void choose_handlers(struct kvmtaint *skel, const struct guest_profile *profile)
+{
+	for (size_t h = 0; h < KT_HOOK_MAX; h++)
+		if (!profile->hooks[h].site.v)
+			bpf_program__set_autoload(
+				bpf_object__find_program_by_name(skel->obj, handler_names[h]),
+				false);
+}
+
+static int fill_handlers(struct engine *engine)
+{
 	int map = bpf_map__fd(engine->skel->maps.handlers);
 
-	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (uint32_t i = 0; i < sizeof(handler_names) / sizeof(handler_names[0]); i++) {
 		struct bpf_program *prog =
-			bpf_object__find_program_by_name(engine->skel->obj, names[i]);
-		int fd = prog ? bpf_program__fd(prog) : -ENOENT;
+			bpf_object__find_program_by_name(engine->skel->obj, handler_names[i]);
+		int fd;
 
+		if (prog && !bpf_program__autoload(prog))
+			continue;
+		fd = prog ? bpf_program__fd(prog) : -ENOENT;
 		if (fd < 0)
 			return fd;
 		if (bpf_map_update_elem(map, &i, &fd, BPF_ANY))
@@ -297,6 +312,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)
 		skel->rodata->all_labels |= opt->dfa->labels[s];
 	skel->rodata->follow_arguments = opt->follow_arguments;
+	choose_handlers(skel, opt->profile);
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)
 		limit_sets(skel, opt->objects_max);
