@@ -192,8 +192,8 @@ def attach_and_detach(text, when):
         wrong["cycles"].append(f"{when}: status {run.process.wait()}: {run.said()}")
         return
     attach_seconds.append(seconds)
-    if len(attach_seconds) % 10 == 0:
-        print(f"attached {len(attach_seconds)} times", flush=True)
+    # tests/lab/run takes a job from which nothing comes for one that hangs.
+    print(f"# attached {len(attach_seconds)} times, now in {seconds:.1f} s", flush=True)
     if text.planted() != len(text.sites):
         wrong["cycles"].append(f"{when}: {text.planted()} of {len(text.sites)} traps are planted")
     time.sleep(random.random() * 0.3)
@@ -245,6 +245,7 @@ def kill(text, number):
     planted = text.planted()
     left = "no" if not planted else "all" if planted == len(text.sites) else "some"
     when = f"kill {number}, {moment.__name__.replace('_', ' ')}, {left} traps left"
+    print(f"# {when}", flush=True)
     if not wait_for(lambda: not standing(), 3):
         wrong["standing"].append(f"{when}: threads {', '.join(standing())}")
     if number % 2:
