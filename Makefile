@@ -31,7 +31,7 @@ SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
 
-.PHONY: all demo check check-intel unit races channels channels-mutation test-setup install clean help deps format
+.PHONY: all demo check check-all check-intel unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -82,6 +82,10 @@ unit: test-setup ## unit tests alone
 
 check: test-setup ## every test; ends with "N passed, N failed, N skipped"
 	$(Q)tests/run
+
+check-all: test-setup ## the whole matrix, for hours: make check-all ONLY="channels@7 hosts"
+	$(Q)scripts/deps intel
+	$(Q)tests/matrix $(ONLY)
 
 check-intel: test-setup ## the main job on an Intel host, in Bochs; at most 10 minutes
 	$(Q)scripts/deps intel

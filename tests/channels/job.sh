@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # In L1: for each line of $IN/plan, "GROUP|HOOK,HOOK...|CHANNEL CHANNEL...", runs these
-# channels in L2 under a kvmtaint without these hooks. What the channels said and the
-# records arrive in $OUT/GROUP/.
+# channels in L2 under a kvmtaint without these hooks ("scan": without the scan at
+# attach). What the channels said and the records arrive in $OUT/GROUP/.
 set -u
 
 # attach FOLDER [OPTION...]: starts kvmtaint and waits for its start record.
@@ -24,7 +24,7 @@ while IFS='|' read -r group hooks names; do
 	mkdir -p "$folder"
 	without=()
 	for hook in ${hooks//,/ }; do
-		without+=(--without-hook "$hook")
+		if [ "$hook" = scan ]; then without+=(--no-scan); else without+=(--without-hook "$hook"); fi
 	done
 	guest -t 1800 "exec channels run $names" >"$folder/channels.jsonl" 2>"$folder/channels.stderr" &
 	channels=$!

@@ -12,8 +12,8 @@
 
 #include <bpf/bpf.h>
 
+#include "engine_snapshot.h"
 #include "guest_image.h"
-#include "user/engine.h"
 
 #define POOL	    256 /* objects of each kind, used in turn */
 #define TASK_SIZE   16384 /* room for a task_struct; its signal_struct lies at the end */
@@ -189,18 +189,48 @@ static inline void manage(const struct world *w, const char *set_name, uint64_t 
 		bpf_map_update_elem(engine_map_fd(w->engine, set_name), &gva, &value, BPF_ANY), 0);
 }
 
-/* The world of an image; false: the image is not there. */
-static inline bool world_open(struct world *w, const char *series)
+/* --- the world of an image -------------------------------------------------- */
+
+/* The last world that was loaded, its engine as it was then, and of what it is. */
+static struct {
+	struct world w;
+	struct engine_snapshot snapshot;
+	const char *series;
+} loaded;
+
+static inline void make_image_fresh(const struct world *w)
+{
+	uint64_t text = w->tasks + w->moved;
+	size_t count;
+	const struct kt_slot *slots = guest_mem_slots(w->mem, &count);
+	void *ram = (void *)(uintptr_t)slots[0].hva;
+
+	/* The mapping is private: what was written to it goes, and the file's bytes come back. */
+	assert_int_equal(madvise(ram, slots[0].npages * 4096, MADV_DONTNEED), 0);
+	assert_int_equal(mprotect(ram, slots[0].npages * 4096, PROT_READ), 0);
+	/* The text alone: data follow it, and the engine reads them. */
+	assert_int_equal(mprotect((void *)(uintptr_t)text,
+				  (uint64_t)POOL * TASK_SIZE + 4ULL * POOL * OBJECT_SIZE,
+				  PROT_READ | PROT_WRITE),
+			 0);
+}
+
+static inline void world_free(struct world *w)
+{
+	engine_free(w->engine);
+	policy_free(w->policy);
+	guest_profile_free(w->profile);
+	guest_mem_close(w->mem);
+}
+
+static inline void world_load(struct world *w, const char *series)
 {
 	struct engine_options opt = {};
 	const struct policy_dfa *dfa;
 	const struct kt_slot *slots;
 	char err[512] = "";
-	uint64_t top, length;
 	size_t count;
 
-	if (access(image_path(series, "ram.raw"), R_OK))
-		return false;
 	assert_int_equal(guest_mem_open_image(image_path(series, "ram.raw"), &w->mem), 0);
 	assert_int_equal(guest_profile_build(w->mem, &w->profile), 0);
 	slots = guest_mem_slots(w->mem, &count);
@@ -208,13 +238,8 @@ static inline bool world_open(struct world *w, const char *series)
 	w->moved = slots[0].hva + w->profile->guest.text_gpa - w->profile->guest.text_gva;
 	w->tasks = w->profile->guest.text_gva;
 	w->objects = w->tasks + (uint64_t)POOL * TASK_SIZE;
-	/* The text alone: data follow it, and the engine reads them. */
-	length = (uint64_t)POOL * TASK_SIZE + 4ULL * POOL * OBJECT_SIZE;
-	top = w->tasks + w->moved;
-	assert_int_equal(mprotect((void *)(uintptr_t)top, length, PROT_READ | PROT_WRITE), 0);
 	w->holder = find_task(w, image_number(series, "holder.pid"));
 	w->bystander = find_task(w, image_number(series, "bystander.pid"));
-	make_tasks(w);
 	w->policy = policy_new();
 	assert_int_equal(policy_add(w->policy, "lab=/tmp/secret.txt", err, sizeof(err)), 0);
 	assert_int_equal(policy_compile(w->policy, &dfa, err, sizeof(err)), 0);
@@ -226,15 +251,45 @@ static inline bool world_open(struct world *w, const char *series)
 	opt.follow_arguments = w->follow_arguments;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
+}
+
+static inline bool is_loaded(const struct world *w, const char *series)
+{
+	return loaded.series && !strcmp(loaded.series, series) &&
+	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
+	       loaded.w.follow_arguments == w->follow_arguments;
+}
+
+/*
+ * The world of an image, in which nothing has happened; false: the image is not
+ * there. Tests that ask for the same one after another share what was loaded.
+ */
+static inline bool world_open(struct world *w, const char *series)
+{
+	if (access(image_path(series, "ram.raw"), R_OK))
+		return false;
+	if (is_loaded(w, series)) {
+		snapshot_restore(&loaded.snapshot, loaded.w.engine);
+	} else {
+		world_load(w, series);
+		snapshot_free(&loaded.snapshot);
+		world_free(&loaded.w);
+		loaded.w = *w;
+		loaded.series = series;
+		snapshot_take(&loaded.snapshot, w->engine);
+	}
+	*w = loaded.w;
+	make_image_fresh(w);
+	make_tasks(w);
 	return true;
 }
 
-static inline void world_close(struct world *w)
+/* The caller's own from now on, for world_free(): no other test gets it. */
+static inline void world_take(void)
 {
-	engine_free(w->engine);
-	policy_free(w->policy);
-	guest_profile_free(w->profile);
-	guest_mem_close(w->mem);
+	snapshot_free(&loaded.snapshot);
+	loaded.w = (struct world){};
+	loaded.series = NULL;
 }
 
 #endif

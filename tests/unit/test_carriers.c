@@ -135,7 +135,6 @@ static int tear_down(void **state)
 {
 	struct play *p = *state;
 
-	world_close(&p->w);
 	*state = (void *)p->series;
 	free(p);
 	return 0;
@@ -550,14 +549,15 @@ int main(void)
 		TEST(ptrace_goes_by_its_request),
 		TEST(proc_mem_is_memory),
 		TEST(proc_mem_is_written),
-		TEST_ARGUMENTS(environ_is_followed_when_asked_for),
-		TEST_ARGUMENTS(arguments_are_followed_when_asked_for),
 		TEST(a_key_carries_to_who_reads_it),
 		TEST(an_updated_key_takes_labels),
 		TEST(user_xattrs_have_the_files_labels),
 		TEST(a_classified_files_xattr_is_classified),
 		TEST(a_link_made_by_a_managed_process_is_read),
 		TEST(a_core_dump_is_written),
+		/* With an engine of their own. */
+		TEST_ARGUMENTS(environ_is_followed_when_asked_for),
+		TEST_ARGUMENTS(arguments_are_followed_when_asked_for),
 	};
 	int failed = 0;
 

@@ -356,10 +356,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	struct full *f = *state;
-
-	world_close(&f->w);
-	free(f);
+	free(*state);
 	return 0;
 }
 

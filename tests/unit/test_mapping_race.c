@@ -253,11 +253,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	struct duel *d = *state;
-
-	if (d->m.w.engine)
-		world_close(&d->m.w);
-	free(d);
+	free(*state);
 	return 0;
 }
 

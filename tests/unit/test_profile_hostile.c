@@ -22,7 +22,7 @@
 #include "user/vmcoreinfo.h"
 
 #define PAGE	    4096UL
-#define ROUNDS	    60
+#define ROUNDS	    25
 #define SECONDS_MAX 10.0 /* of one profile; real ones take 0.1 */
 #define SPARE_GPA   0x10000UL /* low memory that the kernel keeps clear of */
 #define REGIONS_MAX 48

@@ -574,7 +574,6 @@ static int tear_down(void **state)
 {
 	struct duel *d = *state;
 
-	world_close(&d->w);
 	free(d->file_keys);
 	free(d);
 	return 0;

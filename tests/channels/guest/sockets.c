@@ -241,53 +241,6 @@ NOT_COVERED(zcrx, "io_uring zero copy receive (IORING_OP_RECV_ZC, 6.15)",
 
 /* --- TCP's own ways ------------------------------------------------------- */
 
-/* The first bytes go with the SYN; the receiver accepts. Once in a run of the guest a cookie is
- * had. */
-static int setup_fastopen(struct run *r)
-{
-	struct sockaddr_storage at;
-	socklen_t length = address_of("127.0.0.1", 7105, &at);
-	int queue = 5, one = 1, fd;
-
-	fd = open("/proc/sys/net/ipv4/tcp_fastopen", O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "519", 3) != 3) /* client and server, and no cookie is asked for */
-		return absent("no TCP fast open");
-	close(fd);
-	r->fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(r->fd[0], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(r->fd[0], (void *)&at, length) ||
-	    setsockopt(r->fd[0], IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof(queue)))
-		return -errno;
-	return result(listen(r->fd[0], 5));
-}
-
-static int send_fastopen(struct run *r, const void *data, size_t size)
-{
-	struct sockaddr_storage to;
-	socklen_t length = address_of("127.0.0.1", 7105, &to);
-	ssize_t sent;
-
-	r->fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	sent = sendto(r->fd[1], data, size, MSG_FASTOPEN, (void *)&to, length);
-	return sent < 0 ? -errno
-	       : sent == (ssize_t)size
-		       ? 0
-		       : write_all(r->fd[1], (const char *)data + sent, size - sent);
-}
-
-static int receive_accepted(struct run *r, void *data, size_t size)
-{
-	int fd = accept4(r->fd[0], NULL, NULL, SOCK_CLOEXEC), error;
-
-	if (fd < 0)
-		return -errno;
-	error = read_all(fd, data, size);
-	close(fd);
-	return error;
-}
-SOCKET(fastopen, "tcp4/msg-fastopen", "socket_sendmsg", setup_fastopen, send_fastopen,
-       receive_accepted);
-
 /* getsockopt(TCP_ZEROCOPY_RECEIVE) copies what does not fill a page into the caller's buffer. */
 static int receive_zerocopy(struct run *r, void *data, size_t size)
 {
