@@ -4,7 +4,7 @@
 # long as seconds allow; tests/suites/40-races compares the guest's own
 # lists of readers with the records.
 set -u
-seconds=45
+seconds=20
 policy=()
 for ((i = 0; i < 64; i++)); do
 	policy+=(--secret "label$i=/srv/secret/$i")
