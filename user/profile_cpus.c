@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NR_CPUS_MAX 8192 /* CONFIG_NR_CPUS of distribution kernels */
+#define BAD_APICID  0xffffu /* arch/x86/include/asm/apicdef.h: where ids have 32 bits, too */
 
 /* Width of an APIC id, bytes: measured 2 up to 6.1 and 4 from 6.12 on. */
 static size_t apicid_width(const struct profile_build *build)
@@ -32,13 +33,13 @@ int guest_profile_cpus(struct guest_mem *mem, const struct guest_profile *profil
 
 	memset(percpu_base, 0, KT_VCPUS_MAX * sizeof(*percpu_base));
 	for (uint32_t cpu = 0; cpu < possible; cpu++) {
-		uint32_t apicid = 0, none = width == 4 ? UINT32_MAX : UINT16_MAX;
+		uint32_t apicid = 0;
 		uint64_t base;
 
 		/* The sum wraps since 6.15: per-CPU symbols are then image addresses. */
 		if (guest_read(mem, guest, GVA(guest->sym_per_cpu_offset + cpu * 8ULL), &base, 8) ||
 		    guest_read(mem, guest, GVA(base + guest->sym_cpu_to_apicid), &apicid, width) ||
-		    apicid == none)
+		    apicid == BAD_APICID || apicid == UINT32_MAX)
 			continue; /* possible, but not there */
 		if (apicid >= KT_VCPUS_MAX || percpu_base[apicid] || !base)
 			return -EPROTO;
