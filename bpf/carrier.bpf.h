@@ -18,6 +18,7 @@ enum bringer {
 	BY_ACTOR,
 	BY_GIVEN, /* e->given */
 	BY_MAPPER, /* the process that is walked has it mapped */
+	BY_WIRE, /* another VM: e->given */
 };
 
 /* Labels of the carrier, and e->cause. */
@@ -209,6 +210,15 @@ static __always_inline void bring_given(struct event *e)
 			     KT_RECORD_IO_WORKER);
 }
 
+/* Nor does who is on the CPU say anything of another VM's process. */
+static __always_inline void bring_wire(struct event *e)
+{
+	e->record.source = e->given;
+	__builtin_memset(&e->record.actor, 0, sizeof(e->record.actor));
+	e->record.flags &= ~(KT_RECORD_HAS_SYSCALL | KT_RECORD_COMPAT | KT_RECORD_KTHREAD |
+			     KT_RECORD_IO_WORKER | KT_RECORD_HAS_ACTOR);
+}
+
 /*
  * The carrier at hand takes labels; e->cause explains them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
@@ -243,6 +253,8 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 		describe_process(e, &e->record.source, e->map.task);
 	else if (from == BY_GIVEN)
 		bring_given(e);
+	else if (from == BY_WIRE)
+		bring_wire(e);
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
@@ -285,6 +297,8 @@ static __always_inline void reader_overflowed(struct event *e)
 	process_join(e, e->task, all_labels, 1);
 }
 
+__noinline int wires_read(struct event *e);
+
 /* P2, P6: who reads a managed carrier becomes managed. */
 static __always_inline void read_from(struct event *e, u32 flow)
 {
@@ -293,6 +307,10 @@ static __always_inline void read_from(struct event *e, u32 flow)
 	e->flow = flow;
 	if (!pending_publish(e))
 		reader_overflowed(e);
+	if (e->carrier_kind == KT_KIND_SOCKET && wires_shared()) {
+		wires_read(e);
+		e->flow = flow;
+	}
 	labels = carrier_labels(e);
 	if (labels && !actor_is_kthread(e))
 		process_join(e, e->task, labels, 1);

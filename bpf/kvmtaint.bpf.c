@@ -65,6 +65,7 @@ int handle_scan(void *ctx)
 	}
 	work_end(e);
 	if (e->settling && !comes_again(e)) {
+		wires_seen = e->wires_epoch;
 		event_say_lost(e);
 		work_reset(e);
 		bpf_tail_call(ctx, &handlers, e->hook);
@@ -89,7 +90,7 @@ int handle_walk(void *ctx)
 	return 0;
 }
 
-/* Before an event's handler: what earlier ones could not settle. */
+/* Before an event's handler: what earlier ones could not settle, and what other VMs sent. */
 SEC("raw_tp")
 int handle_settle(void *ctx)
 {
@@ -99,7 +100,9 @@ int handle_settle(void *ctx)
 		return 0;
 	e->settling = 1;
 	actor_task(e);
-	bpf_for_each_map_elem(&unsettled, settle_step, &e, 0);
+	if (unsettled_count)
+		bpf_for_each_map_elem(&unsettled, settle_step, &e, 0);
+	wires_scan(e);
 	bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
 	return 0;
 }
@@ -165,7 +168,7 @@ static __always_inline void event_run(void *ctx, struct event *e)
 			return;
 		}
 	}
-	if (unsettled_count)
+	if (unsettled_count || wires_are_new())
 		bpf_tail_call(ctx, &handlers, HANDLER_SETTLE);
 	bpf_tail_call(ctx, &handlers, e->hook);
 }

@@ -158,6 +158,7 @@ enum kt_kind {
 	KT_KIND_MEMORY, /* an address space shared by processes */
 	KT_KIND_MESSAGE, /* of a System V or POSIX message queue */
 	KT_KIND_KEY,
+	KT_KIND_VM, /* another traced VM, as a source: pid, name, and ino: seq of its record */
 };
 
 /* Why a flow could be missed: reasons of a "lost" record. */
@@ -170,6 +171,7 @@ enum kt_lost {
 	KT_LOST_WALK_BOUND, /* a guest list or path longer than the engine follows */
 	KT_LOST_RECURSION, /* the host kernel skipped a program */
 	KT_LOST_RING_FULL, /* records dropped; memberships were kept */
+	KT_LOST_WIRE_FULL, /* no room to tell other VMs of what is sent */
 	KT_LOST_MAX,
 };
 
@@ -189,6 +191,7 @@ enum kt_flow {
 	KT_FLOW_PEEK, /* out of another process's memory or registers */
 	KT_FLOW_POKE, /* into them */
 	KT_FLOW_CORE_DUMP,
+	KT_FLOW_WIRE, /* sent by a process in another traced VM */
 	KT_FLOW_MAX,
 };
 

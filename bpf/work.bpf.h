@@ -101,6 +101,7 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
 	grown->kind = e->carrier_kind;
 	grown->readers = has_readers;
 	grown->tries = 0;
+	grown->arrived = e->flow == KT_FLOW_WIRE;
 }
 
 /*
@@ -132,6 +133,7 @@ static __always_inline void work_process(struct event *e, struct kt_managed *man
 	grown->dentry = 0;
 	grown->readers = has_readers;
 	grown->tries = 0;
+	grown->arrived = 0;
 }
 
 /* Item grown becomes what is at hand. */
@@ -144,6 +146,7 @@ static __always_inline void work_at_hand(struct event *e, const struct kt_grown 
 	e->dentry = grown->dentry;
 	e->cause = grown->cause;
 	e->labels = grown->labels;
+	e->arrived = grown->arrived;
 }
 
 static long work_told_step(u32 at, struct event **at_hand)

@@ -12,6 +12,7 @@
 #include "policy.h"
 #include "profile.h"
 #include "vm.h"
+#include "wires.h"
 
 struct engine;
 
@@ -38,6 +39,7 @@ struct engine_options {
 	uint32_t readers_max; /* threads that may be known as readers; 0: 65,536 */
 	const char *pin_dir; /* where to pin the maps; NULL: nowhere */
 	const struct engine_kept *kept; /* of the engine before; NULL: none */
+	struct wires *wires; /* shared with other VMs; NULL: nothing */
 };
 
 /*

@@ -15,17 +15,13 @@
 static struct json_object *labels_json(const struct record_context *ctx, uint64_t labels)
 {
 	struct json_object *array = json_object_new_array();
+	char buf[KT_LABEL_LEN];
 	unsigned int bit;
-	char buf[16];
 
-	for (bit = 0; bit < KT_LABELS_MAX; bit++) {
-		const char *name = policy_label(ctx->policy, bit);
-
-		if (!(labels >> bit & 1))
-			continue;
-		snprintf(buf, sizeof(buf), "label_%u", bit);
-		json_object_array_add(array, json_object_new_string(name ? name : buf));
-	}
+	for (bit = 0; bit < KT_LABELS_MAX; bit++)
+		if (labels >> bit & 1)
+			json_object_array_add(array,
+					      json_object_new_string(record_label(ctx, bit, buf)));
 	return array;
 }
 
@@ -123,6 +119,23 @@ static void add_key(struct json_object *to, const struct kt_object *o)
 	json_add_address(to, "object", o->gva);
 }
 
+static void add_vm(struct json_object *to, const struct kt_object *o)
+{
+	json_add_number(to, "pid", o->pid);
+	json_add_bytes(to, "name", o->name, strnlen(o->name, sizeof(o->name)));
+}
+
+/* The record of another VM's kvmtaint that explains this one. */
+static void add_remote_cause(struct json_object *to, const struct kt_object *o)
+{
+	struct json_object *cause = json_object_new_object(), *vm = json_object_new_object();
+
+	add_vm(vm, o);
+	json_object_object_add(cause, "vm", vm);
+	json_add_number(cause, "seq", o->ino);
+	json_object_object_add(to, "remote_cause", cause);
+}
+
 static struct json_object *object_json(const struct kt_record *rec, const struct kt_object *o)
 {
 	struct json_object *to = json_object_new_object();
@@ -144,6 +157,9 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 		break;
 	case KT_KIND_KEY:
 		add_key(to, o);
+		break;
+	case KT_KIND_VM:
+		add_vm(to, o);
 		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:
@@ -202,6 +218,8 @@ static void add_spread(struct json_object *to, const struct record_context *ctx,
 	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
 	json_object_object_add(to, "added", labels_json(ctx, rec->added));
 	json_add_number(to, "cause", rec->cause);
+	if (rec->source.kind == KT_KIND_VM)
+		add_remote_cause(to, &rec->source);
 	json_add_number(to, "previous", rec->previous);
 }
 
@@ -246,7 +264,8 @@ static void add_lost(struct json_object *to, const struct record_context *ctx,
 	/* The engine says which address it could not read. */
 	if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
 		json_add_address(to, "address", rec->bytes);
-	if (rec->lost != KT_LOST_SET_FULL && rec->lost != KT_LOST_PENDING_FULL)
+	if (rec->lost != KT_LOST_SET_FULL && rec->lost != KT_LOST_PENDING_FULL &&
+	    rec->lost != KT_LOST_WIRE_FULL)
 		return;
 	/* What the table had no room for, and what it counts as having from now on. */
 	if (rec->target.kind)

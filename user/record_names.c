@@ -13,6 +13,17 @@
 #define NAME_OF(table, i)                                                                          \
 	((i) < sizeof(table) / sizeof((table)[0]) && (table)[i] ? (table)[i] : "unknown")
 
+const char *record_label(const struct record_context *ctx, unsigned int bit, char buf[KT_LABEL_LEN])
+{
+	const char *name = policy_label(ctx->policy, bit);
+
+	if (name)
+		return name;
+	if (!ctx->wires || !wires_label(ctx->wires, bit, buf))
+		snprintf(buf, KT_LABEL_LEN, "label_%u", bit);
+	return buf;
+}
+
 const char *record_type_name(uint32_t type)
 {
 	static const char *const names[] = {
@@ -53,6 +64,7 @@ const char *record_flow_name(uint32_t flow)
 		[KT_FLOW_PEEK] = "peek",
 		[KT_FLOW_POKE] = "poke",
 		[KT_FLOW_CORE_DUMP] = "core_dump",
+		[KT_FLOW_WIRE] = "wire",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_FLOW_MAX, "a flow has no name");
@@ -66,6 +78,7 @@ const char *record_kind_name(uint32_t kind)
 		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
 		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
 		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
+		[KT_KIND_VM] = "vm",
 	};
 
 	return NAME_OF(names, kind);
@@ -82,6 +95,7 @@ const char *record_lost_name(uint32_t reason)
 		[KT_LOST_WALK_BOUND] = "walk_bound",
 		[KT_LOST_RECURSION] = "recursion",
 		[KT_LOST_RING_FULL] = "ring_full",
+		[KT_LOST_WIRE_FULL] = "wire_full",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_LOST_MAX, "a loss has no name");

@@ -130,6 +130,7 @@ static void load_engine(struct trace *t, struct failure *failure)
 		.follow_arguments = t->options->follow_arguments,
 		.pin_dir = pin_dir,
 		.kept = &t->kept,
+		.wires = &t->wires,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
 
