@@ -8,7 +8,7 @@ import select
 import time
 from dataclasses import dataclass
 
-RUN = "/run/l2"
+RUN = f"/run/{os.environ.get('L2', 'l2')}"  # l2b: of the second guest
 CHANNELS = 4
 
 
