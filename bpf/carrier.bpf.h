@@ -210,15 +210,6 @@ static __always_inline void bring_given(struct event *e)
 			     KT_RECORD_IO_WORKER);
 }
 
-/* Nor does who is on the CPU say anything of another VM's process. */
-static __always_inline void bring_wire(struct event *e)
-{
-	e->record.source = e->given;
-	__builtin_memset(&e->record.actor, 0, sizeof(e->record.actor));
-	e->record.flags &= ~(KT_RECORD_HAS_SYSCALL | KT_RECORD_COMPAT | KT_RECORD_KTHREAD |
-			     KT_RECORD_IO_WORKER | KT_RECORD_HAS_ACTOR);
-}
-
 /*
  * The carrier at hand takes labels; e->cause explains them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
@@ -245,7 +236,10 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 	}
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
-	record_actor(e);
+	if (from == BY_WIRE)
+		e->record.source = e->given;
+	else
+		record_actor(e);
 	describe_carrier(e, &e->record.target);
 	if (from == BY_ACTOR)
 		e->record.source = e->record.actor;
@@ -253,8 +247,6 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 		describe_process(e, &e->record.source, e->map.task);
 	else if (from == BY_GIVEN)
 		bring_given(e);
-	else if (from == BY_WIRE)
-		bring_wire(e);
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);

@@ -45,7 +45,8 @@ struct kt_wire_vm {
 	__u32 owner; /* pid of its kvmtaint */
 	__u64 owner_start; /* and when that began: field 22 of /proc/PID/stat */
 	char name[KT_NAME_LEN];
-	char from[KT_LABEL_LEN]; /* what another VM calls a label of this one that it does not know */
+	char from[KT_LABEL_LEN]; /* what another VM calls a label of this one that it does not know
+				  */
 	char labels[KT_LABELS_MAX][KT_LABEL_LEN];
 };
 

@@ -20,6 +20,7 @@ static __always_inline void work_reset(struct event *e)
 	e->told_at = 0;
 	e->walk_at = 0;
 	e->settling = 0;
+	e->arrived = 0;
 	e->failed_before = 0;
 }
 

@@ -23,6 +23,7 @@ enum {
 	KEY_MAX_READERS,
 	KEY_FOLLOW_ARGUMENTS,
 	KEY_NO_WAIT,
+	KEY_WITH,
 };
 
 #define ROOM_MAX		     (1 << 26)
@@ -73,6 +74,8 @@ static const struct argp_option release_options[] = {
 
 static const struct argp_option path_options[] = {
 	{ "json", KEY_JSON, NULL, 0, "One JSON object, with the records themselves", 1 },
+	{ "with", KEY_WITH, "FILE", 0, "Another VM's records, for what came from there. May be"
+	  " repeated", 1 },
 	{}
 };
 /* clang-format on */
@@ -208,6 +211,9 @@ static error_t take_path(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		o->json = true;
 		break;
+	case KEY_WITH:
+		append(state, &o->with, &o->with_count, arg);
+		break;
 	case ARGP_KEY_ARG:
 		if (!state->arg_num) {
 			o->records = arg;
@@ -246,7 +252,7 @@ static const struct {
 		"Takes the traps of a killed kvmtaint out of a guest." } },
 	[COMMAND_PATH] = { "path", (char *)"kvmtaint path", { path_options, take_path, "FILE SEQ",
 		"Prints, label by label, the whole way from a secret to record SEQ, from the records"
-		" in FILE alone." } },
+		" in FILE alone, and, where it came from another VM, in those --with." } },
 };
 /* clang-format on */
 
@@ -272,4 +278,5 @@ void options_deinit(struct options *options)
 	free(options->secrets);
 	free(options->policy_files);
 	free(options->without_hooks);
+	free(options->with);
 }

@@ -32,6 +32,8 @@ struct options {
 	bool quiet, verbose, json;
 	const char *records; /* path: the file, and the record to explain */
 	uint64_t seq;
+	const char **with; /* path: other VMs' files */
+	size_t with_count;
 	uint32_t objects_max, readers_max; /* 0: the engine's own */
 };
 

@@ -57,8 +57,9 @@ static uint64_t process_start(pid_t pid)
 	if (!f || !fgets(line, sizeof(line), f))
 		return 0;
 	at = strrchr(line, ')');
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
-				  " %*d %*d %*d %*d %llu",
+	if (!at || sscanf(at + 1,
+			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
+			  " %*d %*d %*d %*d %llu",
 			  &start) != 1)
 		return 0;
 	return start;
@@ -303,7 +304,9 @@ bool wires_label(const struct wires *wires, uint32_t bit, char name[KT_LABEL_LEN
 	vm = read_slot(wires, wires->slot);
 	if (!vm || !vm->labels[bit][0])
 		return false;
-	snprintf(name, KT_LABEL_LEN, "%s", vm->labels[bit]);
+	/* With the zeros behind it: it is a key, too. */
+	memcpy(name, vm->labels[bit], KT_LABEL_LEN);
+	name[KT_LABEL_LEN - 1] = '\0';
 	return true;
 }
 

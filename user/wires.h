@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What all kvmtaint of this host share, so that data are followed from VM to VM; see bpf/wires.h. */
+/* What all kvmtaint of this host share, so that data are followed from VM to VM; see bpf/wires.h.
+ */
 #ifndef KVMTAINT_WIRES_USER_H
 #define KVMTAINT_WIRES_USER_H
 
