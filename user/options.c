@@ -24,6 +24,7 @@ enum {
 	KEY_FOLLOW_ARGUMENTS,
 	KEY_NO_WAIT,
 	KEY_WITH,
+	KEY_MAX_WIRES,
 };
 
 #define ROOM_MAX		     (1 << 26)
@@ -54,6 +55,8 @@ static const struct argp_option trace_options[] = {
 	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 3 },
 	{ NULL, 0, NULL, 0, "Room (a full set is said, and what it cannot take counts as managed):", 4 },
 	{ "max-objects", KEY_MAX_OBJECTS, "N", 0, "Objects that each managed set may hold", 4 },
+	{ "max-wires", KEY_MAX_WIRES, "N", 0, "Connections and ports on which traced VMs of this host"
+	  " send; the first kvmtaint's counts for all", 4 },
 	{ "max-readers", KEY_MAX_READERS, "N", 0, "Guest threads that are known as readers", 4 },
 	{}
 };
@@ -180,6 +183,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_MAX_READERS:
 		o->readers_max = parse_room(state, "max-readers", arg);
+		break;
+	case KEY_MAX_WIRES:
+		o->wires_max = parse_room(state, "max-wires", arg);
 		break;
 	case KEY_NO_WAIT:
 		o->no_wait = true;

@@ -34,7 +34,7 @@ struct options {
 	uint64_t seq;
 	const char **with; /* path: other VMs' files */
 	size_t with_count;
-	uint32_t objects_max, readers_max; /* 0: the engine's own */
+	uint32_t objects_max, readers_max, wires_max; /* 0: the engine's own */
 };
 
 /*

@@ -43,6 +43,7 @@ static enum exit_status find_vm(struct trace *t)
 		.pid = t->options->pid,
 		.name = t->target.vm->name,
 		.policy = t->policy,
+		.max = t->options->wires_max,
 	};
 	t->record = (struct record_context){
 		.format = t->options->format,

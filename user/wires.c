@@ -19,8 +19,7 @@
 #include "wires.h"
 
 /* With more than half of the room in use, what nobody sent on for so long goes. */
-#define CROWDED (KT_WIRES_MAX / 2)
-#define OLD_NS	(600 * 1000000000ULL)
+#define OLD_NS (600 * 1000000000ULL)
 
 static const char *const shared_maps[] = { "wires", "wire_vms", "wire_state" };
 #define SHARED_MAPS (sizeof(shared_maps) / sizeof(shared_maps[0]))
@@ -88,7 +87,7 @@ static void sweep(struct wires *wires, uint64_t run, uint64_t before_ns)
 	bool more = !bpf_map_get_next_key(wires->wires, NULL, &next);
 
 	/* The next key is asked for before this one goes. */
-	for (uint32_t left = 2 * KT_WIRES_MAX; more && left; left--) {
+	for (uint32_t left = 2 * wires->max; more && left; left--) {
 		key = next;
 		more = !bpf_map_get_next_key(wires->wires, &key, &next);
 		if (!bpf_map_lookup_elem(wires->wires, &key, &wire) && wire.run == run &&
@@ -140,8 +139,11 @@ static void clear_dead(struct wires *wires)
 
 /* --- the maps --------------------------------------------------------------- */
 
-/* Whether a pinned map is what this version would make. 0, -ENOENT or -EEXIST. */
-static int check_pin(const char *path, const struct bpf_map *map)
+/*
+ * Whether a pinned map is what this version would make, but for its room, which is the
+ * first one's choice. 0, -ENOENT or -EEXIST.
+ */
+static int check_pin(const char *path, struct bpf_map *map)
 {
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info);
@@ -153,11 +155,11 @@ static int check_pin(const char *path, const struct bpf_map *map)
 	close(fd);
 	if (rc)
 		return rc;
-	return info.key_size == bpf_map__key_size(map) &&
-			       info.value_size == bpf_map__value_size(map) &&
-			       info.map_flags == bpf_map__map_flags(map)
-		       ? 0
-		       : -EEXIST;
+	if (info.key_size != bpf_map__key_size(map) ||
+	    info.value_size != bpf_map__value_size(map) ||
+	    info.map_flags != bpf_map__map_flags(map))
+		return -EEXIST;
+	return bpf_map__set_max_entries(map, info.max_entries);
 }
 
 /* Whether a slot is left. What killed runs hold the others give back within a second. */
@@ -186,6 +188,8 @@ static int pin_shared(struct wires *wires, struct bpf_object *obj)
 		return -errno;
 	for (size_t i = 0; i < SHARED_MAPS; i++) {
 		map[i] = bpf_object__find_map_by_name(obj, shared_maps[i]);
+		if (map[i] && !i && wires->max)
+			bpf_map__set_max_entries(map[i], wires->max);
 		pin_path(wires, i, path[i], sizeof(path[i]));
 		rc = map[i] ? check_pin(path[i], map[i]) : -ENOENT;
 		if (rc && rc != -ENOENT)
@@ -194,6 +198,7 @@ static int pin_shared(struct wires *wires, struct bpf_object *obj)
 	rc = wires->state ? 0 : check_room(path[SHARED_MAPS - 1]);
 	for (size_t i = 0; !rc && i < SHARED_MAPS; i++)
 		rc = bpf_map__set_pin_path(map[i], path[i]);
+	wires->max = bpf_map__max_entries(map[0]);
 	return rc;
 }
 
@@ -336,7 +341,8 @@ void wires_tick(struct wires *wires)
 		clear_dead(wires);
 		close(lock);
 	}
-	if (__atomic_load_n(&wires->state->count, __ATOMIC_SEQ_CST) > CROWDED && now > OLD_NS)
+	if (__atomic_load_n(&wires->state->count, __ATOMIC_SEQ_CST) > wires->max / 2 &&
+	    now > OLD_NS)
 		sweep(wires, wires->run, now - OLD_NS);
 }
 

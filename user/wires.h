@@ -20,6 +20,7 @@ struct wires {
 	pid_t pid; /* of the VMM */
 	const char *name; /* of the VM */
 	const struct policy *policy;
+	uint32_t max; /* room for so many wires, if this VM makes the map; 0: 65,536 */
 
 	int lock; /* while the engine loads */
 	bool pinned; /* the engine at hand uses the shared maps */
