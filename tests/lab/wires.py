@@ -138,7 +138,7 @@ def exchange(sender, receiver, flows, clean, folder):
     sender.guest(f"mkdir -p /srv/secret; for name in {names}; do head -c 60 /dev/urandom >/srv/secret/$name; done\n"
                  "rm -f /root/go\n" + "\n".join(sends))
     receiver.guest('for each in $(cat /root/blocked); do carrier blocked ${each%:*} ${each#*:} || exit; done')
-    sender.guest("touch /root/go; for ((i = 0; i < 300; i++)); do pgrep -x carrier\\|s-.* >/dev/null || break; sleep 0.1; done")
+    sender.guest("touch /root/go; for ((i = 0; i < 300; i++)); do pgrep '^s-' >/dev/null || break; sleep 0.1; done")
     receiver.guest(f"""touch /root/{folder}-sent
         for name in {names}; do
             for ((i = 0; i < 300; i++)); do [ -s /root/got/$name ] && break; sleep 0.1; done
