@@ -239,6 +239,15 @@ static void close_shared(struct wires *wires)
 	wires->state = NULL;
 }
 
+/* A name becomes a label: whatever is no printable ASCII does not. */
+static void label_of_vm(char label[KT_LABEL_LEN], const char *name)
+{
+	snprintf(label, KT_LABEL_LEN, "from:%s", name);
+	for (char *at = label; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '_';
+}
+
 static int take_slot(struct wires *wires)
 {
 	_cleanup_free_ struct kt_wire_vm *vm = calloc(1, sizeof(*vm));
@@ -254,7 +263,7 @@ static int take_slot(struct wires *wires)
 	vm->owner = getpid();
 	vm->owner_start = process_start(getpid());
 	snprintf(vm->name, sizeof(vm->name), "%s", wires->name);
-	snprintf(vm->from, sizeof(vm->from), "from:%.*s", KT_LABEL_LEN - 6, wires->name);
+	label_of_vm(vm->from, wires->name);
 	for (unsigned int bit = 0; bit < KT_LABELS_MAX; bit++) {
 		label = policy_label(wires->policy, bit);
 		snprintf(vm->labels[bit], sizeof(vm->labels[bit]), "%s", label ? label : "");
