@@ -135,15 +135,18 @@ def exchange(sender, receiver, flows, clean, folder):
         echo "${{blocked[@]}}" >/root/blocked""")
     sends = [send(*flow[:4], f"/srv/secret/{flow[0]}") + " &" for flow in flows]
     sends += [send(*flow, "-") + " &" for flow in clean]
-    sender.guest(f"mkdir -p /srv/secret; for name in {names}; do head -c 60 /dev/urandom >/srv/secret/$name; done\n"
+    sender.guest(f"mkdir -p /srv/secret; for name in {names}; do head -c 4096 /dev/urandom >/srv/secret/$name; done\n"
                  "rm -f /root/go\n" + "\n".join(sends))
     receiver.guest('for each in $(cat /root/blocked); do carrier blocked ${each%:*} ${each#*:} || exit; done')
     sender.guest("touch /root/go; for ((i = 0; i < 300; i++)); do pgrep '^s-' >/dev/null || break; sleep 0.1; done")
     receiver.guest(f"""touch /root/{folder}-sent
-        for name in {names}; do
-            for ((i = 0; i < 300; i++)); do [ -s /root/got/$name ] && break; sleep 0.1; done
-            [ -s /root/got/$name ] || echo $name got nothing
-        done""")
+        for ((i = 0; i < 300; i++)); do
+            missing=
+            for name in {names}; do [ -s /root/got/$name ] || missing+=" $name"; done
+            [ -n "$missing" ] || exit 0
+            sleep 0.1
+        done
+        echo "nothing came to$missing"; exit 1""")
 
 
 def way(vm, other, record):
@@ -205,12 +208,12 @@ def main():
     for name, _, _, port, _, _, label in flows:
         verdict(name, judge(name, port, label, second, first))
     verdict("clean-neighbours", clean_names(second, [each[0] for each in CLEAN]))
-    text = subprocess.run(["kvmtaint", "path", second.file, str(stored(second, "tcp4")["seq"]), "--with", first.file],
+    seq = str((stored(second, "tcp4") or {"seq": 1})["seq"])
+    text = subprocess.run(["kvmtaint", "path", second.file, seq, "--with", first.file],
                           capture_output=True, text=True).stdout
     print("# " + text.replace("\n", "\n# "), flush=True)
     verdict("path-names-both-vms", None if "in VM lab-l2 " in text and "in VM lab-l2b " in text else text)
-    alone = subprocess.run(["kvmtaint", "path", second.file, str(stored(second, "tcp4")["seq"])],
-                           capture_output=True, text=True)
+    alone = subprocess.run(["kvmtaint", "path", second.file, seq], capture_output=True, text=True)
     verdict("path-says-where-it-ends", None if alone.returncode == 22 and "from VM lab-l2 " in alone.stdout
             else f"status {alone.returncode}: {alone.stdout}")
 
