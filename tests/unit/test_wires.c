@@ -252,6 +252,24 @@ static void the_end_that_listened_may_send(void **state)
 	assert_int_equal(process_labels(&p->b, p->b.w.bystander), 1);
 }
 
+/* NAT between the two: no address and no port is what the other end knows. */
+static void a_translated_connection_is_the_same(void **state)
+{
+	struct pair *p = pair_of(state, NULL, 0);
+	const struct kt_guest *g = &p->a.w.profile->guest;
+	uint64_t client = sock_of(&p->a, "tcp4_client"), server = sock_of(&p->b, "tcp4_server");
+
+	poke(&p->a, client + g->skc_daddr, OUTSIDE, 4);
+	poke(&p->a, client + g->skc_dport, htons(8443), 2);
+	poke(&p->b, server + g->skc_daddr, OUTSIDE, 4);
+	poke(&p->b, server + g->skc_dport, htons(61000), 2);
+	a_knows(p);
+	sends(&p->a, "tcp4_client");
+	assert_int_equal(the(&p->a, KT_RECORD_LEAK, 0)->target.remote.port, 8443);
+	receives(&p->b, p->b.w.bystander, "tcp4_server");
+	assert_int_equal(process_labels(&p->b, p->b.w.bystander), 1);
+}
+
 /*
  * The data may be there, read and passed on before b has an event; that its
  * reader sleeps in something else by then clears it of nothing.
@@ -445,6 +463,7 @@ int main(void)
 	struct CMUnitTest tests[] = {
 		TEST(a_connection_brings_labels_and_its_leak_as_cause),
 		TEST(the_end_that_listened_may_send),
+		TEST(a_translated_connection_is_the_same),
 		TEST(a_reader_that_waited_is_found_at_the_next_event),
 		TEST(its_own_next_event_finds_it_too),
 		TEST(other_connections_stay_clean),
