@@ -33,7 +33,7 @@ static __always_inline bool is_virtio_port(struct event *e, u64 file)
 
 	if (!operations)
 		return false;
-	if (operations == guest.sym_portdev_fops)
+	if (operations == guest.sym_port_fops)
 		return true;
 	if (guest.fops_owner == KT_ABSENT || guest.module_name == KT_ABSENT)
 		return false;

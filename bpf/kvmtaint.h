@@ -216,7 +216,8 @@ enum kt_flow {
 enum kt_leak_kind {
 	KT_LEAK_REMOTE = 1,
 	KT_LEAK_UNRESOLVED, /* routed to this host, but nobody here receives it */
-	KT_LEAK_CONSOLE, /* to a serial line, a virtio console or port, a screen, the kernel's log */
+	KT_LEAK_CONSOLE, /* to a serial line, a virtio console or port, a screen, the kernel's log
+			  */
 };
 
 struct kt_endpoint {
@@ -242,7 +243,8 @@ struct kt_object {
 	__u16 protocol; /* IPPROTO_* */
 	__u16 name_len; /* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Terminal, device: name */
+	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Terminal, device: name
+	 */
 	char name[KT_ADDR_LEN];
 	__u32 pad;
 };

@@ -62,10 +62,10 @@ const char *record_flow_name(uint32_t flow)
 const char *record_kind_name(uint32_t kind)
 {
 	static const char *const names[] = {
-		[KT_KIND_NONE] = "policy",     [KT_KIND_FILE] = "file",
-		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
-		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
-		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
+		[KT_KIND_NONE] = "policy",	 [KT_KIND_FILE] = "file",
+		[KT_KIND_PROCESS] = "process",	 [KT_KIND_PIPE] = "pipe",
+		[KT_KIND_SOCKET] = "socket",	 [KT_KIND_MEMORY] = "memory",
+		[KT_KIND_MESSAGE] = "message",	 [KT_KIND_KEY] = "key",
 		[KT_KIND_TERMINAL] = "terminal", [KT_KIND_FUSE] = "fuse",
 		[KT_KIND_DEVICE] = "device",
 	};
