@@ -32,6 +32,7 @@ struct world {
 	uint32_t object_count;
 	uint64_t moved; /* guest text gva -> this process's memory */
 	bool follow_arguments;
+	enum kt_terminals terminals;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -249,6 +250,7 @@ static inline void world_load(struct world *w, const char *series)
 	opt.objects_max = w->objects_max;
 	opt.readers_max = w->readers_max ? w->readers_max : 4 * POOL;
 	opt.follow_arguments = w->follow_arguments;
+	opt.terminals = w->terminals;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }
@@ -257,7 +259,8 @@ static inline bool is_loaded(const struct world *w, const char *series)
 {
 	return loaded.series && !strcmp(loaded.series, series) &&
 	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
-	       loaded.w.follow_arguments == w->follow_arguments;
+	       loaded.w.follow_arguments == w->follow_arguments &&
+	       loaded.w.terminals == w->terminals;
 }
 
 /*
