@@ -18,6 +18,31 @@
 #define DEV_TUN		    DEV_T(10, 200)
 #define DEV_FUSE	    DEV_T(10, 229)
 
+/* What is written to the device of this name, of len bytes, leaves as far as we can see. */
+__noinline int device_leak(struct event *e, u32 kind, u64 name, u32 len)
+{
+	u64 labels;
+
+	if (!e)
+		return 0;
+	labels = actor_labels(e);
+	record_begin(e, KT_RECORD_LEAK);
+	record_actor(e);
+	e->record.leak_kind = kind;
+	e->record.labels = labels;
+	e->record.cause = e->cause;
+	e->record.source = e->record.actor;
+	e->record.target.kind = KT_KIND_DEVICE;
+	len = guest_copy(e, name, len < KT_NAME_LEN ? len : KT_NAME_LEN);
+	if (len <= KT_NAME_LEN) {
+		bpf_probe_read_kernel(e->record.target.name, len, e->scratch);
+		e->record.target.name_len = len;
+	}
+	if (!comes_again(e))
+		record_emit(e);
+	return 0;
+}
+
 static __always_inline u32 device_number(struct event *e, u64 file)
 {
 	return g32(e, g64(e, file + guest.file_inode) + guest.inode_rdev);

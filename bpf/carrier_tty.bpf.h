@@ -15,30 +15,7 @@
 
 #define PTY_TYPE_MASTER 1 /* include/linux/tty_driver.h */
 
-/* What is written to this device leaves, as far as we can see. name, of len bytes, is its name. */
-__noinline int device_leak(struct event *e, u32 kind, u64 name, u32 len)
-{
-	u64 labels;
-
-	if (!e)
-		return 0;
-	labels = actor_labels(e);
-	record_begin(e, KT_RECORD_LEAK);
-	record_actor(e);
-	e->record.leak_kind = kind;
-	e->record.labels = labels;
-	e->record.cause = e->cause;
-	e->record.source = e->record.actor;
-	e->record.target.kind = KT_KIND_DEVICE;
-	len = guest_copy(e, name, len < KT_NAME_LEN ? len : KT_NAME_LEN);
-	if (len <= KT_NAME_LEN) {
-		bpf_probe_read_kernel(e->record.target.name, len, e->scratch);
-		e->record.target.name_len = len;
-	}
-	if (!comes_again(e))
-		record_emit(e);
-	return 0;
-}
+__noinline int device_leak(struct event *e, u32 kind, u64 name, u32 len);
 
 /*
  * The tty_struct of an open file; 0: it is no terminal, or no more (after a hangup
