@@ -13,6 +13,8 @@
 #define S_IFCHR		  0020000
 #define DEV(major, minor) ((major) << 20 | (minor))
 #define FUSE_SUPER_MAGIC  0x65735546
+#define FMODE_READ	  1
+#define FMODE_WRITE	  2
 
 /* --- devices --------------------------------------------------------------- */
 
@@ -251,6 +253,7 @@ struct mount {
 	uint64_t sb;
 	uint64_t connection; /* the carrier */
 	uint64_t device, file; /* open files */
+	uint64_t dentry; /* of file */
 };
 
 static void link_to(struct play *p, uint64_t from, int32_t offset, uint64_t to)
@@ -261,8 +264,11 @@ static void link_to(struct play *p, uint64_t from, int32_t offset, uint64_t to)
 static struct mount mount(struct play *p, const char *type_name)
 {
 	const struct kt_guest *g = &p->w.profile->guest;
-	uint64_t sb = blank(p), type = blank(p), fuse_mount = blank(p), connection = blank(p);
-	uint64_t opened = blank(p), chan, dentry = plain_dentry(p, 0100600), file;
+	uint64_t dentry = plain_dentry(p, 0100600),
+		 inode = peek(&p->w, dentry + g->dentry_inode, 8);
+	uint64_t sb = copy_of(&p->w, peek(&p->w, inode + g->inode_sb, 8)), type = blank(p),
+		 fuse_mount = blank(p), connection = blank(p);
+	uint64_t opened = blank(p), chan, file;
 
 	set(&p->w, sb + g->sb_magic, FUSE_SUPER_MAGIC, 8);
 	set(&p->w, sb + g->sb_dev, DEV(0, 50), 4);
@@ -277,12 +283,12 @@ static struct mount mount(struct play *p, const char *type_name)
 		link_to(p, opened, g->fuse_dev_chan, chan);
 		link_to(p, chan, g->fuse_chan_conn, connection);
 	}
-	set(&p->w, peek(&p->w, dentry + g->dentry_inode, 8) + g->inode_sb, sb, 8);
+	set(&p->w, inode + g->inode_sb, sb, 8);
 	file = copy_of(&p->w, file_of(&p->w, p->series, p->w.holder, "secret"));
-	set(&p->w, file + g->file_inode, peek(&p->w, dentry + g->dentry_inode, 8), 8);
+	set(&p->w, file + g->file_inode, inode, 8);
 	set(&p->w, file + g->file_path_dentry, dentry, 8);
 	return (struct mount){ sb, slab(p, connection),
-			       device(p, DEV(10, 229), blank(p), slab(p, opened)), file };
+			       device(p, DEV(10, 229), blank(p), slab(p, opened)), file, dentry };
 }
 
 static void what_is_written_to_fuse_its_server_reads(void **state)
@@ -311,6 +317,56 @@ static void what_a_managed_fuse_server_answers_is_read(void **state)
 	assert_int_equal(p->count, 2);
 	assert_int_equal(p->records[0].target.kind, KT_KIND_FUSE);
 	assert_int_equal(p->records[1].source.kind, KT_KIND_FUSE);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void set_xattr(struct play *p, uint32_t who, uint64_t dentry)
+{
+	bool mapped = p->w.profile->guest.vfsmount_idmap != KT_ABSENT;
+
+	hook4(p, KT_HOOK_inode_setxattr, who, mapped ? 0 : dentry,
+	      mapped ? dentry : text(p, "user.note"), mapped ? text(p, "user.note") : 0, 0);
+}
+
+static void all_ways_into_a_fuse_file_reach_its_server(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	struct mount mapped = mount(p, "fuse"), noted = mount(p, "fuse"), dumped = mount(p, "fuse");
+	uint64_t params = blank(p);
+
+	set(&p->w, mapped.file + g->file_mode, FMODE_READ | FMODE_WRITE, 4);
+	set(&p->w, params + g->coredump_file, dumped.file, 8);
+	sender_knows(p);
+	hook4(p, KT_HOOK_mmap_file, SENDER, mapped.file, 0, MAP_PRIVATE, 0);
+	assert_int_equal(object(p, "fuse", mapped.connection), 0);
+	hook4(p, KT_HOOK_mmap_file, SENDER, mapped.file, 0, MAP_SHARED, 0);
+	assert_int_equal(object(p, "fuse", mapped.connection), 1);
+	set_xattr(p, SENDER, noted.dentry);
+	assert_int_equal(object(p, "fuse", noted.connection), 1);
+	hook(p, KT_HOOK_dump_emit, SENDER, params, 0);
+	assert_int_equal(object(p, "fuse", dumped.connection), 1);
+}
+
+static void a_managed_fuse_server_is_read_by_a_mapping(void **state)
+{
+	struct play *p = play(state);
+	struct mount m = mount(p, "fuse");
+
+	sender_knows(p);
+	writes(p, SENDER, m.device);
+	hook4(p, KT_HOOK_mmap_file, RECEIVER, m.file, 0, MAP_PRIVATE, 0);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_managed_fuse_server_is_read_by_an_xattr(void **state)
+{
+	struct play *p = play(state);
+	struct mount m = mount(p, "fuse");
+
+	sender_knows(p);
+	writes(p, SENDER, m.device);
+	hook(p, KT_HOOK_inode_getxattr, RECEIVER, m.dentry, text(p, "user.note"));
 	assert_int_equal(process(p, RECEIVER), 1);
 }
 
@@ -373,6 +429,9 @@ int main(void)
 		TEST(tun_leaks_and_null_does_not),
 		TEST(what_is_written_to_fuse_its_server_reads),
 		TEST(what_a_managed_fuse_server_answers_is_read),
+		TEST(all_ways_into_a_fuse_file_reach_its_server),
+		TEST(a_managed_fuse_server_is_read_by_a_mapping),
+		TEST(a_managed_fuse_server_is_read_by_an_xattr),
 		TEST(a_fuse_file_system_that_is_gone_forgets),
 		TEST(a_fuse_device_without_a_mount_and_virtiofs_are_no_carriers),
 		TEST_OUTPUT(with_output_the_reader_of_the_master_joins),
