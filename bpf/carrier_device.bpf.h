@@ -108,11 +108,11 @@ __noinline int device_is_written(struct event *e, u64 file)
 		else if (is_virtio_port(e, file))
 			kind = KT_LEAK_CONSOLE;
 	}
+	if (!kind)
+		return 0;
 	dentry = g64(e, file + guest.file_path_dentry);
-	if (kind)
-		device_leak(e, kind, g64(e, dentry + guest.dentry_name),
-			    g32(e, dentry + guest.dentry_name_len));
-	return 0;
+	return device_leak(e, kind, g64(e, dentry + guest.dentry_name),
+			   g32(e, dentry + guest.dentry_name_len));
 }
 
 #endif

@@ -38,8 +38,7 @@ static __always_inline bool is_master(struct event *e, u64 tty)
 	return g16(e, g64(e, tty + guest.tty_driver) + guest.tty_driver_subtype) == PTY_TYPE_MASTER;
 }
 
-/* The terminal becomes the carrier that is read; false: as the operator wants it, that is no flow.
- */
+/* The terminal becomes the carrier that is read; false: the operator wants no such flow. */
 static __always_inline bool tty_to_read(struct event *e, u64 tty)
 {
 	u64 link = g64(e, tty + guest.tty_link);
