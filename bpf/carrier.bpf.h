@@ -184,6 +184,13 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		bpf_probe_read_kernel(fresh->key.description, KT_NAME_LEN - 1,
 				      e->record.target.name);
 		return keys_add(&object, &fresh->key, labels, grown);
+	case KT_KIND_TERMINAL:
+		fresh->terminal.managed = managed;
+		__builtin_memcpy(fresh->terminal.name, e->record.target.name, KT_TTY_LEN);
+		return terminals_add(&object, &fresh->terminal, labels, grown);
+	case KT_KIND_FUSE:
+		fresh->fuse.managed = managed;
+		return fuse_add(&object, &fresh->fuse, labels, grown);
 	}
 	return NULL;
 }

@@ -18,6 +18,8 @@
 #include "carrier_key.bpf.h"
 #include "carrier_xattr.bpf.h"
 #include "carrier_core.bpf.h"
+#include "carrier_tty.bpf.h"
+#include "carrier_fuse.bpf.h"
 #include "process.bpf.h"
 #include "mapping.bpf.h"
 

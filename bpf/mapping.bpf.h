@@ -328,10 +328,15 @@ static long mapping_step(u32 step, struct event **at_hand)
 		return 0;
 	}
 	e->cause = e->map.cause;
-	if (found == FOUND_FILE)
+	if (found == FOUND_FILE) {
 		carrier_join(e, e->map.labels, BY_MAPPER);
-	else if (found == FOUND_PROCESS)
+		/* What is stored in a file on FUSE is written back to its server. */
+		e->cause = e->map.cause;
+		if (e->fuse && carrier_is_fuse(e, fuse_of_super(e, e->fuse)))
+			carrier_join(e, e->map.labels, BY_MAPPER);
+	} else if (found == FOUND_PROCESS) {
 		process_join(e, e->map.found, e->map.labels, 1);
+	}
 	return 0;
 }
 

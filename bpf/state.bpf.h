@@ -17,6 +17,7 @@ const volatile __u32 host_levels = 4;
 const volatile bool dfa_loaded = false;
 const volatile __u64 all_labels = 0; /* that the policy can give */
 const volatile bool follow_arguments = false; /* reading /proc/PID/cmdline, environ is a flow */
+const volatile __u32 follow_terminals = KT_TERMINALS_SHOWN;
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -153,6 +154,7 @@ struct event {
 	u64 file; /* struct file behind a file carrier, 0: none; of memory: a task */
 	u64 dentry; /* of a file carrier without a struct file; 0: none */
 	u64 mount; /* struct mount by which dentry's path goes */
+	u64 fuse; /* super_block of the regular file at hand, where that is FUSE's; else 0 */
 	u64 leaf; /* struct qstr below dentry, of an inode still without one; 0: none */
 
 	u64 id; /* of the event, on this CPU */
@@ -238,6 +240,8 @@ MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GRO
 
 MAP(messages, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_message, 1 << 18, GROWS);
 MAP(keys, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_key, 1 << 16, GROWS);
+MAP(terminals, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_terminal, 1 << 14, GROWS);
+MAP(fuse, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_fuse, 1 << 14, GROWS);
 
 /* Labels of address spaces that several processes share. */
 MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
@@ -325,6 +329,8 @@ struct fresh {
 	struct kt_early early;
 	struct kt_message message;
 	struct kt_key key;
+	struct kt_terminal terminal;
+	struct kt_fuse fuse;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 

@@ -18,8 +18,8 @@
 #include "engine_internal.h"
 
 /* The maps that operators look at. */
-static const char *const pinned_maps[] = { "files",    "processes", "sockets", "pipes",
-					   "messages", "keys",	    "counters" };
+static const char *const pinned_maps[] = { "files", "processes", "sockets", "pipes",   "messages",
+					   "keys",  "terminals", "fuse",    "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 
@@ -336,6 +336,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)
 		skel->rodata->all_labels |= opt->dfa->labels[s];
 	skel->rodata->follow_arguments = opt->follow_arguments;
+	skel->rodata->follow_terminals = opt->terminals;
 	choose_handlers(skel, opt->profile);
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)

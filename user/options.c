@@ -25,6 +25,7 @@ enum {
 	KEY_NO_WAIT,
 	KEY_WITH,
 	KEY_MAX_WIRES,
+	KEY_TERMINALS,
 };
 
 #define ROOM_MAX		     (1 << 26)
@@ -48,6 +49,9 @@ static const struct argp_option trace_options[] = {
 	  " vmlinux-guest/hooks.def), and miss what it catches. May be repeated", 2 },
 	{ "follow-arguments", KEY_FOLLOW_ARGUMENTS, NULL, 0, "Reading /proc/PID/cmdline or environ"
 	  " of a managed process is a flow too (ps reads them of all)", 2 },
+	{ "terminals", KEY_TERMINALS, "shown|output|both", 0, "Of a terminal that a managed process"
+	  " writes on: tell it (default); who reads the master of a pty becomes managed too; and who"
+	  " reads what is typed", 2 },
 	{ NULL, 0, NULL, 0, "Records:", 3 },
 	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 3 },
 	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
@@ -118,6 +122,21 @@ static uint32_t parse_room(struct argp_state *state, const char *name, const cha
 	return n;
 }
 
+static enum kt_terminals parse_terminals(struct argp_state *state, const char *arg)
+{
+	static const char *const words[] = {
+		[KT_TERMINALS_SHOWN] = "shown",
+		[KT_TERMINALS_OUTPUT] = "output",
+		[KT_TERMINALS_BOTH] = "both",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(arg, words[i]))
+			return i;
+	argp_error(state, "--terminals is shown, output or both, not '%s'", arg);
+	return KT_TERMINALS_SHOWN;
+}
+
 static void check(struct argp_state *state, const struct options *o)
 {
 	if (o->image && o->pid)
@@ -163,6 +182,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_FOLLOW_ARGUMENTS:
 		o->follow_arguments = true;
+		break;
+	case KEY_TERMINALS:
+		o->terminals = parse_terminals(state, arg);
 		break;
 	case 'o':
 		o->output = arg;

@@ -27,6 +27,7 @@ struct options {
 	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */
 	size_t without_hook_count;
 	bool follow_arguments;
+	enum kt_terminals terminals;
 	const char *output;
 	enum record_format format;
 	bool quiet, verbose, json;

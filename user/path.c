@@ -329,6 +329,12 @@ static void print_destination(struct json_object *record)
 		print_string(string_of(record, "kind"));
 		return;
 	}
+	if (!json_object_object_get_ex(to, "family", NULL)) {
+		print_string(string_of(record, "kind"));
+		putchar(' ');
+		print_string(string_of(to, "device"));
+		return;
+	}
 	print_string(*string_of(to, "transport") ? string_of(to, "transport")
 						 : string_of(to, "family"));
 	if (*string_of(to, "address")) {
@@ -349,7 +355,8 @@ static void print_step(struct json_object *record)
 	if (!strcmp(type, "leak")) {
 		printf("=> ");
 		print_destination(record);
-		printf(", %" PRIu64 " bytes", number_of(record, "bytes"));
+		if (json_object_object_get_ex(record, "bytes", NULL))
+			printf(", %" PRIu64 " bytes", number_of(record, "bytes"));
 	} else {
 		printf("-> ");
 		print_object(record, "target");

@@ -40,11 +40,16 @@ static void add_endpoint(struct json_object *to, const struct kt_endpoint *endpo
 	json_add_number(to, "port", endpoint->port);
 }
 
+/* Bytes of a name that ends at its first NUL, if it has one. */
+static size_t name_length(const struct kt_object *o)
+{
+	return strnlen(o->name, o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name));
+}
+
 /* Where a leak went, in the terms of its family; see bpf/carrier_*.bpf.h. */
 static void add_destination(struct json_object *to, const struct kt_object *o)
 {
 	const struct kt_endpoint *remote = &o->remote;
-	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
 	char buf[32];
 
 	switch (remote->family) {
@@ -53,8 +58,8 @@ static void add_destination(struct json_object *to, const struct kt_object *o)
 		json_add_number(to, "port", record_endpoint_word(remote, 1));
 		break;
 	case AF_PACKET:
-		if (len)
-			json_add_bytes(to, "device", o->name, strnlen(o->name, len));
+		if (o->name_len)
+			json_add_bytes(to, "device", o->name, name_length(o));
 		json_add_number(to, "ifindex", record_endpoint_word(remote, 0));
 		if (record_mac(remote, buf, sizeof(buf)))
 			json_add_string(to, "mac", buf);
@@ -112,10 +117,8 @@ static void add_socket(struct json_object *to, const struct kt_object *o)
 
 static void add_key(struct json_object *to, const struct kt_object *o)
 {
-	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
-
 	json_add_number(to, "serial", o->ino);
-	json_add_bytes(to, "description", o->name, strnlen(o->name, len));
+	json_add_bytes(to, "description", o->name, name_length(o));
 	json_add_address(to, "object", o->gva);
 }
 
@@ -152,7 +155,12 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 		json_add_number(to, "inode", o->ino);
 		json_add_address(to, "object", o->gva);
 		break;
+	case KT_KIND_TERMINAL:
+		json_add_bytes(to, "name", o->name, name_length(o));
+		json_add_address(to, "object", o->gva);
+		break;
 	case KT_KIND_MESSAGE:
+	case KT_KIND_FUSE:
 		json_add_address(to, "object", o->gva);
 		break;
 	case KT_KIND_KEY:
@@ -223,15 +231,13 @@ static void add_spread(struct json_object *to, const struct record_context *ctx,
 	json_add_number(to, "previous", rec->previous);
 }
 
-static void add_leak(struct json_object *to, const struct record_context *ctx,
-		     const struct kt_record *rec)
+/* By a socket: where it goes, and which socket. */
+static void add_leak_by_socket(struct json_object *to, const struct kt_object *o)
 {
-	const struct kt_object *o = &rec->target;
 	struct json_object *end = json_object_new_object();
 	uint32_t family = o->remote.family ? o->remote.family : o->family;
 	char buf[32];
 
-	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
 	add_endpoint(end, &o->local);
 	json_object_object_add(to, "source", end);
 	end = json_object_new_object();
@@ -243,6 +249,22 @@ static void add_leak(struct json_object *to, const struct record_context *ctx,
 	json_add_number(end, "inode", o->ino);
 	json_add_address(end, "object", o->gva);
 	json_object_object_add(to, "socket", end);
+}
+
+static void add_leak(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	const struct kt_object *o = &rec->target;
+	struct json_object *device;
+
+	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
+	if (o->kind == KT_KIND_DEVICE) {
+		device = json_object_new_object();
+		json_add_bytes(device, "device", o->name, name_length(o));
+		json_object_object_add(to, "destination", device);
+	} else {
+		add_leak_by_socket(to, o);
+	}
 	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
 	json_add_number(to, "cause", rec->cause);
 }

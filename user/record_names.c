@@ -78,7 +78,8 @@ const char *record_kind_name(uint32_t kind)
 		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
 		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
 		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
-		[KT_KIND_VM] = "vm",
+		[KT_KIND_VM] = "vm",	       [KT_KIND_TERMINAL] = "terminal",
+		[KT_KIND_FUSE] = "fuse",       [KT_KIND_DEVICE] = "device",
 	};
 
 	return NAME_OF(names, kind);
@@ -104,7 +105,13 @@ const char *record_lost_name(uint32_t reason)
 
 const char *record_leak_name(uint32_t kind)
 {
-	return kind == KT_LEAK_REMOTE ? "remote" : "unresolved";
+	static const char *const names[] = {
+		[KT_LEAK_REMOTE] = "remote",
+		[KT_LEAK_UNRESOLVED] = "unresolved",
+		[KT_LEAK_CONSOLE] = "console",
+	};
+
+	return NAME_OF(names, kind);
 }
 
 const char *record_counter_name(uint32_t counter)

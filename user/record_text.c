@@ -114,6 +114,9 @@ static void write_target(FILE *out, const struct kt_record *rec)
 		fprintf(out, "serial: %llu\n", (unsigned long long)o->ino);
 		line(out, "description", o->name, strnlen(o->name, sizeof(o->name)));
 		break;
+	case KT_KIND_TERMINAL:
+		line(out, "name", o->name, strnlen(o->name, sizeof(o->name)));
+		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:
 		line(out, "comm", o->comm, strnlen(o->comm, sizeof(o->comm)));
@@ -141,8 +144,12 @@ static void write_call(FILE *out, const struct kt_record *rec)
 static void write_leak(FILE *out, const struct kt_record *rec)
 {
 	fprintf(out, "sensitive data is leaked%s.\n",
-		rec->leak_kind == KT_LEAK_REMOTE ? "" : ", or sent to an unknown receiver");
-	write_destination(out, &rec->target);
+		rec->leak_kind == KT_LEAK_UNRESOLVED ? ", or sent to an unknown receiver" : "");
+	if (rec->target.kind == KT_KIND_DEVICE)
+		line(out, "device", rec->target.name,
+		     strnlen(rec->target.name, sizeof(rec->target.name)));
+	else
+		write_destination(out, &rec->target);
 	write_actor(out, rec);
 }
 

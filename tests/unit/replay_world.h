@@ -34,6 +34,7 @@ struct world {
 	bool follow_arguments;
 	struct wires *wires; /* shared with another world; NULL: nothing */
 	const char *rule; /* of the policy, instead of lab=/tmp/secret.txt */
+	enum kt_terminals terminals;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -256,6 +257,7 @@ static inline void world_load(struct world *w, const char *series)
 	opt.wires = w->wires;
 	if (w->wires)
 		w->wires->policy = w->policy;
+	opt.terminals = w->terminals;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }
@@ -264,7 +266,8 @@ static inline bool is_loaded(const struct world *w, const char *series)
 {
 	return loaded.series && !strcmp(loaded.series, series) &&
 	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
-	       loaded.w.follow_arguments == w->follow_arguments;
+	       loaded.w.follow_arguments == w->follow_arguments &&
+	       loaded.w.terminals == w->terminals;
 }
 
 /*
