@@ -296,28 +296,10 @@ static __always_inline void reader_overflowed(struct event *e)
 	process_join(e, e->task, all_labels, 1);
 }
 
-__noinline int wires_read(struct event *e);
-
-/* P2, P6: who reads a managed carrier becomes managed. */
-static __always_inline void read_from(struct event *e, u32 flow)
-{
-	u64 labels;
-
-	e->flow = flow;
-	if (!pending_publish(e))
-		reader_overflowed(e);
-	if (e->carrier_kind == KT_KIND_SOCKET && wires_shared()) {
-		wires_read(e);
-		e->flow = flow;
-	}
-	labels = carrier_labels(e);
-	if (labels && !actor_is_kthread(e))
-		process_join(e, e->task, labels, 1);
-}
-
 /*
- * The same, where the guest's own locks let nobody write between this hook and
- * the end of the read: there is no race, so nothing to publish.
+ * The labels of what is read reach the reader. Alone, where the guest's own locks let
+ * nobody write between this hook and the end of the read: there is no race, so nothing
+ * to publish.
  */
 static __always_inline void read_locked(struct event *e, u32 flow)
 {
@@ -326,6 +308,15 @@ static __always_inline void read_locked(struct event *e, u32 flow)
 	e->flow = flow;
 	if (labels && !actor_is_kthread(e))
 		process_join(e, e->task, labels, 1);
+}
+
+/* P2, P6: who reads a managed carrier becomes managed. Sockets: socket_is_read(). */
+static __always_inline void read_from(struct event *e, u32 flow)
+{
+	e->flow = flow;
+	if (!pending_publish(e))
+		reader_overflowed(e);
+	read_locked(e, flow);
 }
 
 /* P3, P5: what a managed process writes becomes managed. */
