@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "../bpf/kvmtaint.h"
+#include "breakpoints.h"
 #include "guest_mem.h"
 #include "policy.h"
 #include "profile.h"
@@ -33,6 +34,7 @@ struct engine_options {
 	const struct guest_profile *profile;
 	const struct policy_dfa *dfa; /* NULL: no policy */
 	struct guest_mem *mem;
+	enum trap_kind trap;
 	uint32_t objects_max; /* that one set may hold; 0: each set's own default */
 	bool follow_arguments; /* reading /proc/PID/cmdline and environ is a flow */
 	uint32_t readers_max; /* threads that may be known as readers; 0: 65,536 */
