@@ -1,0 +1,170 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""In L1, with the shim loaded: what it must do, and what it must leave alone. Looked at
+from outside and from inside the guest; prints verdicts.
+
+  shim.py CALLS    how many calls are counted"""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.environ["IN"])
+import lifecycle  # noqa: E402
+from lifecycle import VMM, Kvmtaint, Text, guest, read, wait_for  # noqa: E402
+
+CALLS = int(sys.argv[1])
+DEVICE = "/dev/kvmtaint_shim"
+MODULE = "/job/modules/kvmtaint_shim.ko"
+NO_SHIM, SHIM_BUSY, USAGE = 23, 26, 2
+TRAPS = 1  # KT_COUNT_TRAPS
+
+# Operation of `marked` -> exits of one call with the four default hooks.
+EXITS = {"getpid": 0, "open-close": 0, "epoll": 0, "read": 1, "write": 1, "pipe": 2,
+         "unix-stream": 2, "tcp": 2, "udp": 2}
+
+
+def say(name, right, why=""):
+    print(f"ok {name}" if right else f"not ok {name}: {why}", flush=True)
+
+
+def run(*options):
+    return subprocess.run(["kvmtaint", "--no-wait", "--vm", str(VMM), *options], capture_output=True,
+                          text=True, timeout=120, check=False)
+
+
+def refused(name, status, words, *options):
+    done = run("--trap", "shim-hooks", *options)
+    said = done.stderr.strip()
+    say(name, done.returncode == status and "\n" not in said and words in said and not done.stdout,
+        f"status {done.returncode}: {said}")
+
+
+def started(name):
+    tracer = Kvmtaint()
+    seconds = tracer.wait_started()
+    say(name, seconds is not None, tracer.said())
+    return tracer if seconds is not None else None
+
+
+def ended(name, tracer):
+    status = tracer.end()
+    say(name, status == 0, f"status {status}: {tracer.said()}")
+
+
+def records(tracer):
+    return [json.loads(line) for line in read(tracer.records).splitlines()]
+
+
+def traps():
+    words = ["bpftool", "-j", "map", "lookup", "pinned", f"{lifecycle.PINS}/counters", "key",
+             str(TRAPS), "0", "0", "0"]
+    entry = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    return sum(int("".join(byte[2:] for byte in reversed(cpu["value"])), 16) for cpu in entry["values"])
+
+
+def exits_of(operation, calls):
+    before = traps()
+    guest(f"cd /srv && marked {operation} {calls} >/dev/null", 120)
+    return traps() - before
+
+
+def check_counts():
+    """N marked calls give N exits: a run of N less one of none, once without a disturbance."""
+    for operation, each in EXITS.items():
+        found = []
+        for _ in range(3):
+            found.append(exits_of(operation, CALLS) - exits_of(operation, 0))
+            if found[-1] == each * CALLS:
+                break
+        say(f"exits-{operation}", found[-1] == each * CALLS,
+            f"{CALLS} calls gave {found} exits, not {each * CALLS}")
+
+
+def check_flow(tracer):
+    guest("bash -c 'cat /srv/secret/a >/dev/udp/10.9.0.1/9000'")
+    found = wait_for(lambda: any(r["type"] == "leak" for r in records(tracer)), 10)
+    say("leak", found, f"{[r['type'] for r in records(tracer)]}")
+    first = records(tracer)[0]
+    say("start-record", first["trap"] == "shim-hooks" and len(first["hooks"]) == 4, f"{first}")
+    say("nothing-lost", not any(r["type"] == "lost" for r in records(tracer)),
+        f"{[r for r in records(tracer) if r['type'] == 'lost'][:1]}")
+
+
+class Gdb:
+    """The VMM's own debugger, as far as to set a breakpoint."""
+
+    def __init__(self):
+        # QEMU's monitor makes the stub; it stops the VM when somebody connects.
+        subprocess.run(["l2", "qmp", "human-monitor-command",
+                        '{"command-line": "gdbserver tcp:127.0.0.1:1234"}'], check=True, capture_output=True)
+        self.stub = socket.create_connection(("127.0.0.1", 1234), 10)
+        self.stub.settimeout(20)
+
+    def ask(self, text, answered=True):
+        self.stub.sendall(f"+${text}#{sum(text.encode()) & 255:02x}".encode())
+        got = b""
+        while answered and b"#" not in got:
+            got += self.stub.recv(4096)
+        return got
+
+
+def main():
+    guest("mkdir -p /srv/secret; echo x >/srv/secret/a")
+    text = Text()
+    steps = guest("steps 200")
+
+    subprocess.run(["rmmod", "kvmtaint_shim"], check=True)
+    refused("module-not-loaded", NO_SHIM, "not loaded")
+    subprocess.run(["insmod", MODULE], check=True)
+    say("five-hooks", run("--trap", "shim-hooks", *["--shim-hook=task_new"] * 5).returncode == USAGE)
+
+    tracer = started("armed")
+    if not tracer:
+        return
+    done = subprocess.run(["rmmod", "kvmtaint_shim"], capture_output=True, text=True, check=False)
+    say("rmmod-while-armed", done.returncode != 0 and os.path.exists(DEVICE), "it was unloaded")
+    say("text-while-armed", text.planted() == 0 and not lifecycle.wrong["text"], "a trap is in the text")
+    text.check("while armed")
+    say("guest-steps-itself", steps and guest("steps 200") == steps,
+        f"{steps.strip()} before, {guest('steps 200').strip()} while armed")
+    check_counts()
+    check_flow(tracer)
+
+    # The VMM's debugger comes while we are armed: its breakpoints win, and it is said.
+    gdb = Gdb()
+    say("gdb-breakpoint", b"OK" in gdb.ask("Z1,ffffffff00000000,1"), "no answer")
+    gdb.ask("c", answered=False)
+    say("gdb-takes-over", wait_for(lambda: any(r.get("reason") == "trap_changed" for r in records(tracer)), 10),
+        "no lost record")
+    ended("end-with-gdb", tracer)
+    refused("gdb-in-use", SHIM_BUSY, "debug registers")
+    gdb.stub.sendall(b"\x03")
+    time.sleep(1)
+    gdb.ask("D")
+    gdb.stub.close()
+    say("guest-lives", "alive" in guest("echo alive"))
+
+    # The VM is killed while it is armed.
+    tracer = started("armed-after-gdb")
+    if not tracer:
+        return
+    guest("cat /srv/secret/a >/srv/b")
+    text.check("armed again")
+    say("text-identical", not lifecycle.wrong["text"], "; ".join(lifecycle.wrong["text"]))
+    os.kill(VMM, signal.SIGKILL)
+    status = tracer.process.wait(60)
+    last = records(tracer)[-1]
+    say("vm-killed", status == 0 and last.get("reason") == "vm_gone", f"status {status}: {last}")
+    say("vm-killed-shim-free", wait_for(lambda: read(lifecycle.SHIM_USERS) == "0\n", 5), "the shim is in use")
+    say("rmmod-afterwards", subprocess.run(["rmmod", "kvmtaint_shim"], check=False).returncode == 0)
+    kernel = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+    bad = [line for line in kernel.splitlines() if any(word in line for word in ("WARNING", "BUG", "Oops", "kvmtaint_shim:"))]
+    say("host-dmesg-clean", not bad, " | ".join(bad[:3]))
+    print("ok whole")
+
+
+main()
