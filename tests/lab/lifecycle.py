@@ -123,12 +123,12 @@ def running():
 class Kvmtaint:
     number = 0
 
-    def __init__(self):
+    def __init__(self, vmm=VMM):
         Kvmtaint.number += 1
         self.records = f"/tmp/records.{Kvmtaint.number}"
         self.since = time.monotonic()
         with open(self.records, "wb") as out, open(self.records + ".stderr", "wb") as err:
-            self.process = subprocess.Popen(["kvmtaint", "--vm", str(VMM), "--trap", KIND, "--secret", "lab=/srv/secret/"],
+            self.process = subprocess.Popen(["kvmtaint", "--vm", str(vmm), "--trap", KIND, "--secret", "lab=/srv/secret/"],
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                             preexec_fn=be_ordinary)
 

@@ -43,8 +43,8 @@ def refused(name, status, words, *options):
         f"status {done.returncode}: {said}")
 
 
-def started(name):
-    tracer = Kvmtaint()
+def started(name, vmm=VMM):
+    tracer = Kvmtaint(vmm)
     seconds = tracer.wait_started()
     say(name, seconds is not None, tracer.said())
     return tracer if seconds is not None else None
@@ -66,22 +66,51 @@ def traps():
     return sum(int("".join(byte[2:] for byte in reversed(cpu["value"])), 16) for cpu in entry["values"])
 
 
-def exits_of(operation, calls):
+def exits_of(operation, calls, cpu):
     before = traps()
-    guest(f"cd /srv && marked {operation} {calls} >/dev/null", 120)
+    guest(f"cd /srv && taskset -c {cpu} marked {operation} {calls} >/dev/null", 120)
     return traps() - before
 
 
-def check_counts():
+def check_count(name, operation, cpu):
     """N marked calls give N exits: a run of N less one of none, once without a disturbance."""
-    for operation, each in EXITS.items():
-        found = []
-        for _ in range(3):
-            found.append(exits_of(operation, CALLS) - exits_of(operation, 0))
-            if found[-1] == each * CALLS:
-                break
-        say(f"exits-{operation}", found[-1] == each * CALLS,
-            f"{CALLS} calls gave {found} exits, not {each * CALLS}")
+    wanted, found = EXITS[operation] * CALLS, []
+    for _ in range(3):
+        found.append(exits_of(operation, CALLS, cpu) - exits_of(operation, 0, cpu))
+        if found[-1] == wanted:
+            break
+    say(name, found[-1] == wanted, f"{CALLS} calls gave {found} exits, not {wanted}")
+
+
+def check_counts():
+    for operation in EXITS:
+        check_count(f"exits-{operation}", operation, 0)
+
+
+def check_cpus():
+    """A CPU that the guest takes down and up again (INIT, SIPI) is armed as before."""
+    online = "/sys/devices/system/cpu/cpu1/online"
+    said = guest(f"echo 0 >{online} && echo 1 >{online} && cat {online}").strip()
+    say("cpu-down-and-up", said == "1", said)
+    check_count("exits-on-it", "read", 1)
+
+
+def check_two_vms():
+    """Another VM, whose guest has no disks: its kernel comes up, and that is all it needs."""
+    # No shell: its pid is the VM's.
+    with subprocess.Popen(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+                           "-M", "microvm,rtc=on,pit=off,pic=off", "-accel", "kvm", "-m", "256",
+                           "-cpu", "host,-xsave,-avx,-avx2,-fma,-f16c", "-kernel", "/job/l2/vmlinuz",
+                           "-initrd", "/job/l2/initrd", "-append", "rdinit=/init"]) as second:
+        tracer = started("second-vm-armed", second.pid)
+        wait_for(lambda: '"trap":"shim-hooks"' in read(tracer.records), 120)
+        say("two-vms-armed", read(lifecycle.SHIM_USERS) == "2\n" and '"trap":"shim-hooks"' in read(tracer.records),
+            tracer.said())
+        check_count("exits-of-the-first", "read", 0)
+        ended("second-vm-disarmed", tracer)
+        say("second-vm-lives", second.poll() is None, "it ended")
+        second.kill()
+    check_count("exits-of-the-first-alone", "read", 0)
 
 
 def check_flow(tracer):
@@ -124,7 +153,7 @@ def main():
 
     tracer = started("armed")
     if not tracer:
-        return
+        return  # there is nothing to look at; no "ok whole"
     done = subprocess.run(["rmmod", "kvmtaint_shim"], capture_output=True, text=True, check=False)
     say("rmmod-while-armed", done.returncode != 0 and os.path.exists(DEVICE), "it was unloaded")
     say("text-while-armed", text.planted() == 0 and not lifecycle.wrong["text"], "a trap is in the text")
@@ -132,7 +161,9 @@ def main():
     say("guest-steps-itself", steps and guest("steps 200") == steps,
         f"{steps.strip()} before, {guest('steps 200').strip()} while armed")
     check_counts()
+    check_cpus()
     check_flow(tracer)
+    check_two_vms()
 
     # The VMM's debugger comes while we are armed: its breakpoints win, and it is said.
     gdb = Gdb()
