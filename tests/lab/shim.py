@@ -7,8 +7,10 @@ from outside and from inside the guest; prints verdicts.
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -20,7 +22,8 @@ from lifecycle import VMM, Kvmtaint, Text, guest, read, wait_for  # noqa: E402
 CALLS = int(sys.argv[1])
 DEVICE = "/dev/kvmtaint_shim"
 MODULE = "/job/modules/kvmtaint_shim.ko"
-NO_SHIM, SHIM_BUSY, USAGE = 23, 26, 2
+NO_SHIM, SHIM_VERSION, SHIM_BUSY, USAGE = 23, 24, 26, 2
+VMM_EXITS = "/sys/kernel/tracing/events/kvm/kvm_userspace_exit"
 TRAPS = 1  # KT_COUNT_TRAPS
 
 # Operation of `marked` -> exits of one call with the four default hooks.
@@ -30,6 +33,11 @@ EXITS = {"getpid": 0, "open-close": 0, "epoll": 0, "read": 1, "write": 1, "pipe"
 
 def say(name, right, why=""):
     print(f"ok {name}" if right else f"not ok {name}: {why}", flush=True)
+
+
+def write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def run(*options):
@@ -162,9 +170,13 @@ def main():
 
     subprocess.run(["rmmod", "kvmtaint_shim"], check=True)
     refused("module-not-loaded", NO_SHIM, "not loaded")
+    os.mknod(DEVICE, stat.S_IFCHR | 0o600, os.makedev(1, 3))  # /dev/null's
+    refused("not-the-shim", SHIM_VERSION, "not the shim's")
+    os.unlink(DEVICE)
     subprocess.run(["insmod", MODULE], check=True)
     say("five-hooks", run("--trap", "shim-hooks", *["--shim-hook=task_new"] * 5).returncode == USAGE)
 
+    write(f"{VMM_EXITS}/trigger", "hist:keys=reason")
     tracer = started("armed")
     if not tracer:
         return  # there is nothing to look at; no "ok whole"
@@ -178,6 +190,10 @@ def main():
     check_cpus()
     check_flow(tracer)
     check_two_vms()
+
+    # Of all exits to a VMM meanwhile: some, but none for debugging (KVM_EXIT_DEBUG is 4).
+    reasons = re.findall(r"reason: +(\d+) ", read(f"{VMM_EXITS}/hist"))
+    say("no-exit-to-the-vmm", reasons and "4" not in reasons, f"reasons {reasons}")
 
     # The VMM's debugger comes while we are armed: its breakpoints win, and it is said.
     gdb = Gdb()
