@@ -104,6 +104,10 @@ def check_cpus():
     check_count("exits-on-it", "read", 1)
 
 
+def has_vm(pid):
+    return any("kvm-vm" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
 def check_two_vms():
     """Another VM, whose guest has no disks: its kernel comes up, and that is all it needs."""
     # No shell: its pid is the VM's.
@@ -111,7 +115,11 @@ def check_two_vms():
                            "-M", "microvm,rtc=on,pit=off,pic=off", "-accel", "kvm", "-m", "256",
                            "-cpu", "host,-xsave,-avx,-avx2,-fma,-f16c", "-kernel", "/job/l2/vmlinuz",
                            "-initrd", "/job/l2/initrd", "-append", "rdinit=/init"]) as second:
-        tracer = started("second-vm-armed", second.pid)
+        wait_for(lambda: has_vm(second.pid), 20)
+        tracer = started("second-vm", second.pid)
+        if not tracer:
+            second.kill()
+            return
         wait_for(lambda: '"trap":"shim-hooks"' in read(tracer.records), 120)
         say("two-vms-armed", read(lifecycle.SHIM_USERS) == "2\n" and '"trap":"shim-hooks"' in read(tracer.records),
             tracer.said())
