@@ -110,24 +110,28 @@ def has_vm(pid):
 
 def check_two_vms():
     """Another VM, whose guest has no disks: its kernel comes up, and that is all it needs."""
-    # No shell: its pid is the VM's.
-    with subprocess.Popen(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-                           "-M", "microvm,rtc=on,pit=off,pic=off", "-accel", "kvm", "-m", "256",
-                           "-cpu", "host,-xsave,-avx,-avx2,-fma,-f16c", "-kernel", "/job/l2/vmlinuz",
-                           "-initrd", "/job/l2/initrd", "-append", "rdinit=/init"]) as second:
+    second = subprocess.Popen(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+                               "-M", "microvm,rtc=on,pit=off,pic=off", "-accel", "kvm", "-m", "256",
+                               "-cpu", "host,-xsave,-avx,-avx2,-fma,-f16c", "-kernel", "/job/l2/vmlinuz",
+                               "-initrd", "/job/l2/initrd", "-append", "rdinit=/init"])
+    try:
         wait_for(lambda: has_vm(second.pid), 20)
         tracer = started("second-vm", second.pid)
-        if not tracer:
-            second.kill()
-            return
-        wait_for(lambda: '"trap":"shim-hooks"' in read(tracer.records), 120)
-        say("two-vms-armed", read(lifecycle.SHIM_USERS) == "2\n" and '"trap":"shim-hooks"' in read(tracer.records),
-            tracer.said())
-        check_count("exits-of-the-first", "read", 0)
-        ended("second-vm-disarmed", tracer)
+        if tracer:
+            look_at_both(tracer)
         say("second-vm-lives", second.poll() is None, "it ended")
+    finally:
         second.kill()
+        second.wait()
     check_count("exits-of-the-first-alone", "read", 0)
+
+
+def look_at_both(tracer):
+    def armed():
+        return '"trap":"shim-hooks"' in read(tracer.records)
+    say("two-vms-armed", wait_for(armed, 120) and read(lifecycle.SHIM_USERS) == "2\n", tracer.said())
+    check_count("exits-of-the-first", "read", 0)
+    ended("second-vm-disarmed", tracer)
 
 
 def check_flow(tracer):
