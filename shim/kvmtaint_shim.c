@@ -65,7 +65,9 @@ static struct armed_vm *find_armed(struct kvm *kvm)
 {
 	struct armed_vm *vm;
 
-	list_for_each_entry_rcu(vm, &armed_vms, node) if (vm->kvm == kvm) return vm;
+	list_for_each_entry_rcu(vm, &armed_vms, node)
+		if (vm->kvm == kvm)
+			return vm;
 	return NULL;
 }
 
@@ -143,7 +145,7 @@ static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *r
 		vcpu->guest_debug = OURS;
 		return 0;
 	}
-	if (regs_return_value(regs) || run->exit_reason != KVM_EXIT_DEBUG ||
+	if ((int)regs_return_value(regs) || run->exit_reason != KVM_EXIT_DEBUG ||
 	    run->debug.arch.exception != DB_VECTOR)
 		return 0;
 	at_point(vcpu, exit->vm, run->debug.arch.dr6);
@@ -412,8 +414,7 @@ static int publish(struct armed_vm *vm)
 
 	spin_lock_irq(&armed_lock);
 	vm->vcpus = vcpus = atomic_read(&vm->kvm->online_vcpus);
-	list_for_each_entry(other, &armed_vms, node)
-	{
+	list_for_each_entry(other, &armed_vms, node) {
 		vcpus += other->vcpus;
 		if (other->kvm == vm->kvm)
 			ret = -EBUSY;
@@ -442,7 +443,8 @@ static void disarm_vm(struct armed_vm *vm)
 	spin_lock_irq(&armed_lock);
 	vm->ending = true;
 	spin_unlock_irq(&armed_lock);
-	kvm_for_each_vcpu(i, vcpu, vm->kvm) disarm_vcpu(vcpu, vm);
+	kvm_for_each_vcpu(i, vcpu, vm->kvm)
+		disarm_vcpu(vcpu, vm);
 	spin_lock_irq(&armed_lock);
 	list_del_rcu(&vm->node);
 	spin_unlock_irq(&armed_lock);
@@ -455,8 +457,7 @@ static int arm_vm(struct armed_vm *vm)
 	unsigned long i;
 	int ret = 0;
 
-	kvm_for_each_vcpu(i, vcpu, vm->kvm)
-	{
+	kvm_for_each_vcpu(i, vcpu, vm->kvm) {
 		ret = arm_vcpu(vcpu, vm);
 		if (ret)
 			break;
@@ -537,8 +538,7 @@ static int shim_check(struct shim_file *shim, struct kvmtaint_shim_state *state)
 
 	if (!vm)
 		return -ENOENT;
-	kvm_for_each_vcpu(i, vcpu, vm->kvm)
-	{
+	kvm_for_each_vcpu(i, vcpu, vm->kvm) {
 		state->vcpus++;
 		if (!is_armed(vcpu, vm)) {
 			if (lock_vcpu(vcpu, true))

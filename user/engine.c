@@ -279,10 +279,10 @@ static void limit_sets(struct kvmtaint *skel, uint32_t objects)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, skel->obj) if (bpf_map__type(map) == BPF_MAP_TYPE_HASH &&
-						     map != skel->maps.reader_slots &&
-						     bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
-		bpf_map__set_max_entries(map, objects);
+	bpf_object__for_each_map(map, skel->obj)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_HASH && map != skel->maps.reader_slots &&
+		    bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
+			bpf_map__set_max_entries(map, objects);
 }
 
 /* The maps and numbers of the engine before, into one that is not loaded yet. */
