@@ -34,7 +34,7 @@ SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
 
-.PHONY: all demo check check-all check-intel unit races channels channels-mutation test-setup install clean help deps format
+.PHONY: all demo check check-all check-intel check-shim unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -93,6 +93,9 @@ check-all: test-setup ## the whole matrix, for hours: make check-all ONLY="chann
 check-intel: test-setup ## the main job on an Intel host, in Bochs; at most 10 minutes
 	$(Q)scripts/deps intel
 	$(Q)tests/run intel
+
+check-shim: test-setup ## the shim on its hosts, 6.1 and 6.12: exits, the guest's own debugging, attach and kill
+	$(Q)tests/run shim-hosts
 
 races: test-setup ## a million races natively on a pipe and on a UNIX socket
 	$(Q)KT_RACE_ROUNDS=1000000 tests/suites/40-races native
