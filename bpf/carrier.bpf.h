@@ -101,7 +101,9 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	fresh->process.pid = e->record.target.pid;
 	fresh->process.uid = e->record.target.uid;
 	__builtin_memcpy(fresh->process.comm, e->record.target.comm, KT_COMM_LEN);
-	managed = processes_add(&key, &fresh->process, labels, &grown);
+	managed = processes_add(e, &key, &fresh->process, labels, &grown);
+	if (comes_again(e))
+		return 0;
 	if (!managed) {
 		set_overflowed(e, KT_KIND_PROCESS, labels, cause);
 		managed = bpf_map_lookup_elem(&processes, &key);
@@ -165,11 +167,11 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		fresh->file.managed = managed;
 		if (comes_again(e))
 			return NULL;
-		return files_add(&file, &fresh->file, labels, grown);
+		return files_add(e, &file, &fresh->file, labels, grown);
 	case KT_KIND_PIPE:
 		fresh->pipe.managed = managed;
 		fresh->pipe.ino = e->carrier_ino;
-		return pipes_add(&object, &fresh->pipe, labels, grown);
+		return pipes_add(e, &object, &fresh->pipe, labels, grown);
 	case KT_KIND_SOCKET:
 		fresh->socket.managed = managed;
 		fresh->socket.ino = socket_ino(e, e->carrier);
@@ -177,20 +179,20 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		fresh->socket.type = g16(e, e->carrier + guest.sk_type);
 		if (comes_again(e))
 			return NULL;
-		return sockets_add(&object, &fresh->socket, labels, grown);
+		return sockets_add(e, &object, &fresh->socket, labels, grown);
 	case KT_KIND_KEY:
 		fresh->key.managed = managed;
 		fresh->key.serial = e->record.target.ino;
 		bpf_probe_read_kernel(fresh->key.description, KT_NAME_LEN - 1,
 				      e->record.target.name);
-		return keys_add(&object, &fresh->key, labels, grown);
+		return keys_add(e, &object, &fresh->key, labels, grown);
 	case KT_KIND_TERMINAL:
 		fresh->terminal.managed = managed;
 		__builtin_memcpy(fresh->terminal.name, e->record.target.name, KT_TTY_LEN);
-		return terminals_add(&object, &fresh->terminal, labels, grown);
+		return terminals_add(e, &object, &fresh->terminal, labels, grown);
 	case KT_KIND_FUSE:
 		fresh->fuse.managed = managed;
-		return fuse_add(&object, &fresh->fuse, labels, grown);
+		return fuse_add(e, &object, &fresh->fuse, labels, grown);
 	}
 	return NULL;
 }

@@ -202,6 +202,20 @@ static __always_inline bool route_holds(struct event *e, const struct kt_route *
 	       g8(e, route->peer + guest.skc_state) != TCP_CLOSE;
 }
 
+/* A route to e->to in the making; not on the stack, of which a deep walk leaves little. */
+static __always_inline struct kt_route *route_begin(struct event *e, u64 ports)
+{
+	struct fresh *fresh = fresh_entry();
+
+	if (!fresh)
+		return NULL;
+	__builtin_memset(&fresh->route, 0, sizeof(fresh->route));
+	fresh->route.ports = ports;
+	fresh->route.address[0] = low(&e->to);
+	fresh->route.address[1] = high(&e->to);
+	return &fresh->route;
+}
+
 static __always_inline void route_learn(struct event *e, u64 sk, struct kt_route *fresh)
 {
 	struct kt_object_key key = { .gva = sk }, peer = { .gva = fresh->peer };
@@ -215,18 +229,18 @@ static __always_inline void route_learn(struct event *e, u64 sk, struct kt_route
 __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 {
 	struct kt_object_key key = { .gva = sk };
-	struct kt_route *route, fresh = {};
+	struct kt_route *route, *fresh;
 	bool early;
 	u8 state;
 
 	if (!e)
 		return 0;
-	fresh.ports = (u64)e->from.port << 32 | (u64)e->to.port << 16 | e->to.family;
-	fresh.address[0] = low(&e->to);
-	fresh.address[1] = high(&e->to);
+	fresh = route_begin(e, (u64)e->from.port << 32 | (u64)e->to.port << 16 | e->to.family);
+	if (!fresh)
+		return 0;
 	route = bpf_map_lookup_elem(&routes, &key);
-	if (route && route->ports == fresh.ports && route->address[0] == fresh.address[0] &&
-	    route->address[1] == fresh.address[1]) {
+	if (route && route->ports == fresh->ports && route->address[0] == fresh->address[0] &&
+	    route->address[1] == fresh->address[1]) {
 		if (!route->peer)
 			return leak(e, sk, route->leak_kind, size);
 		if (route_holds(e, route)) {
@@ -239,22 +253,22 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 	/* Before it knows of another end, its numbers mean nothing. */
 	early = state == TCP_CLOSE || state == TCP_SYN_SENT;
 	if (!early && tcp_receiver(e, sk)) {
-		fresh.peer = e->found[0];
+		fresh->peer = e->found[0];
 		receivers_join(e);
-		route_learn(e, sk, &fresh);
+		route_learn(e, sk, fresh);
 		early_drop(sk);
 		return 0;
 	}
 	if (e->failed)
 		return 0;
-	fresh.leak_kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
+	fresh->leak_kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
 	if (early || e->request_seen || state == TCP_SYN_RECV) {
 		early_add(e, sk);
 	} else {
 		early_drop(sk);
-		route_learn(e, sk, &fresh);
+		route_learn(e, sk, fresh);
 	}
-	return leak(e, sk, fresh.leak_kind, size);
+	return leak(e, sk, fresh->leak_kind, size);
 }
 
 /* --- datagrams ----------------------------------------------------------------- */
@@ -357,10 +371,10 @@ static __always_inline u32 udp_deliver(struct event *e)
 static __always_inline void udp_remember(struct event *e, u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
-	struct kt_route fresh = { .address = { low(&e->to), high(&e->to) } };
+	struct kt_route *fresh = route_begin(e, e->to.port);
 
-	fresh.ports = e->to.port;
-	bpf_map_update_elem(&routes, &key, &fresh, BPF_ANY);
+	if (fresh)
+		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
 }
 
 static __always_inline bool udp_is_as_remembered(struct event *e, u64 sk)

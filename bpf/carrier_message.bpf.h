@@ -64,7 +64,7 @@ static __always_inline void on_msg_alloc(struct event *e)
 	fresh->message.managed.cause = cause;
 	fresh->message.managed.since_ns = bpf_ktime_get_ns();
 	fresh->message.recorded = !known;
-	if (!messages_add(&key, &fresh->message, labels, &grown))
+	if (!messages_add(e, &key, &fresh->message, labels, &grown))
 		event_fail(e, KT_LOST_SET_FULL, KT_KIND_MESSAGE);
 }
 
@@ -80,7 +80,7 @@ static __always_inline void on_msg_copy(struct event *e)
 		return;
 	fresh->message.managed = message->managed;
 	fresh->message.recorded = 0;
-	if (!messages_add(&to, &fresh->message, message->managed.labels, &grown))
+	if (!messages_add(e, &to, &fresh->message, message->managed.labels, &grown))
 		event_fail(e, KT_LOST_SET_FULL, KT_KIND_MESSAGE);
 }
 

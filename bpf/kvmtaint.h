@@ -308,7 +308,7 @@ struct kt_deferred {
 	__u64 args[6];
 	__u64 site; /* guest address of the trap */
 	__u64 percpu_base; /* of the guest CPU */
-	__u64 fault; /* host address that could not be read */
+	__u64 fault; /* host address that could not be read; 0: something else was not at hand */
 	__u64 syscall; /* of KT_HOOK_SYSCALL: its number */
 	__u32 vcpu;
 	__u32 result; /* of a replay: enum kt_lost; 0: the event is done */

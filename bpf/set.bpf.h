@@ -5,22 +5,31 @@
 
 #include "record.bpf.h"
 
+#define ENOMEM 12
+
 /*
  * Defines managed_<set>(key, fresh, add): the entry of key, made from *fresh if
  * there is none, with labels add united in; *grown are those it did not have.
- * NULL: the set is full. An entry may be deleted and its memory reused between
- * lookup and OR, so the key must still lead to it afterwards.
+ * NULL: the set is full; or the event comes again, because at kvm_entry, with interrupts
+ * off, the host's allocator has a few entries at hand for each CPU (four in a map that
+ * is new: prefill_mem_cache() of kernel/bpf/memalloc.c) and gets no more. An entry may be deleted
+ * and its memory reused between lookup and OR, so the key must still lead to it afterwards.
  */
 #define DEFINE_SET(set, key_type, value_type)                                                      \
-	static __always_inline struct kt_managed *set##_add(key_type *key, value_type *fresh,      \
-							    u64 add, u64 *grown)                   \
+	static __always_inline struct kt_managed *set##_add(                                       \
+		struct event *e, key_type *key, value_type *fresh, u64 add, u64 *grown)            \
 	{                                                                                          \
 		value_type *value, *again;                                                         \
                                                                                                    \
 		for (int attempt = 0; attempt < 3; attempt++) {                                    \
 			value = bpf_map_lookup_elem(&set, key);                                    \
 			if (!value) {                                                              \
-				bpf_map_update_elem(&set, key, fresh, BPF_NOEXIST);                \
+				if (bpf_map_update_elem(&set, key, fresh, BPF_NOEXIST) ==          \
+					    -ENOMEM &&                                             \
+				    e->mode == LIVE) {                                             \
+					event_fail(e, KT_LOST_HOST_MEMORY, 0);                     \
+					return NULL;                                               \
+				}                                                                  \
 				value = bpf_map_lookup_elem(&set, key);                            \
 				if (!value)                                                        \
 					continue;                                                  \

@@ -331,6 +331,7 @@ struct fresh {
 	struct kt_socket socket;
 	struct kt_pipe pipe;
 	struct kt_early early;
+	struct kt_route route;
 	struct kt_message message;
 	struct kt_key key;
 	struct kt_terminal terminal;

@@ -171,12 +171,15 @@ bool process_is_stopped(pid_t pid)
 	return state && state[1] && state[2] == 'T';
 }
 
-/* Brings the page of the VMM at hva into memory. 0 or -errno. */
+/* Brings the page of the VMM at hva into memory; 0: it was no page that was missing. 0 or -errno.
+ */
 static int fault_in(pid_t pid, uint64_t hva)
 {
 	char byte;
 	struct iovec to = { &byte, 1 }, from = { (void *)(uintptr_t)hva, 1 };
 
+	if (!hva)
+		return 0;
 	return process_vm_readv(pid, &to, 1, &from, 1, 0) == 1 ? 0 : -errno;
 }
 
