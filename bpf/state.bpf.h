@@ -146,6 +146,10 @@ struct event {
 	u64 dentry; /* of a file carrier without a struct file; 0: none */
 	u64 mount; /* struct mount by which dentry's path goes */
 	u64 leaf; /* struct qstr below dentry, of an inode still without one; 0: none */
+	/* Of a file carrier: the inode that its name leads to. overlaid: it is overlayfs's, key is
+	 * not. */
+	struct kt_file_key name_key;
+	u64 overlaid;
 
 	u64 id; /* of the event, on this CPU */
 

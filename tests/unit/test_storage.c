@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Files of overlays, by the engine run natively over RAM images of five guest kernels.
+ * They are made by the guest's own field offsets, and lie in its direct map, as a
+ * guest's do.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "replay_world.h"
+
+#define SENDER	    0
+#define RECEIVER    1
+#define RECORDS_MAX 16
+#define MAY_WRITE   2
+#define MAY_READ    4
+#define FMODE_WRITE 2
+#define S_IFREG	    0100000
+#define EXT4	    0xef53
+#define OVERLAYFS   0x794c7630
+
+struct play {
+	struct world w;
+	const char *series;
+	const struct kt_guest *g;
+	struct kt_record records[RECORDS_MAX];
+	size_t count;
+	uint64_t next_ino;
+};
+
+static int keep(void *ctx, const struct kt_record *record, size_t len)
+{
+	struct play *p = ctx;
+
+	assert_true(p->count < RECORDS_MAX);
+	memset(&p->records[p->count], 0, sizeof(*record));
+	memcpy(&p->records[p->count++], record, len);
+	return 0;
+}
+
+static void hook3(struct play *p, enum kt_hook hook, uint32_t who, uint64_t a0, uint64_t a1,
+		  uint64_t a2)
+{
+	uint64_t args[4] = { a0, a1, a2 };
+
+	assert_int_equal(run_hook_with(&p->w, 0, hook, task(&p->w, who), args), 0);
+	p->count = 0;
+	assert_true(engine_drain(p->w.engine, keep, p) >= 0);
+}
+
+static void writes(struct play *p, uint32_t who, uint64_t file)
+{
+	hook3(p, KT_HOOK_file_permission, who, file, MAY_WRITE, 0);
+}
+
+static void reads(struct play *p, uint32_t who, uint64_t file)
+{
+	hook3(p, KT_HOOK_file_permission, who, file, MAY_READ, 0);
+}
+
+static uint64_t process(struct play *p, uint32_t who)
+{
+	uint64_t key = signal_of(&p->w, who);
+
+	return labels_of(&p->w, "processes", &key);
+}
+
+static void sender_knows(struct play *p)
+{
+	reads(p, SENDER, file_of(&p->w, p->series, p->w.holder, "secret"));
+	assert_int_equal(process(p, SENDER), 1);
+}
+
+/* The first record that says so; the test fails where there is none. */
+static const struct kt_record *record_of(struct play *p, uint32_t type, uint32_t target)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->records[i].type == type && p->records[i].target.kind == target)
+			return &p->records[i];
+	fail_msg("no record of type %u with a target of kind %u among %zu", type, target, p->count);
+	return NULL;
+}
+
+/* --- the guest's objects ---------------------------------------------------- */
+
+/* An object of zeroes; its address in the direct map. */
+static uint64_t blank(struct play *p)
+{
+	uint64_t at = copy_of(&p->w, p->w.bystander);
+
+	memset((void *)(uintptr_t)(at + p->w.moved), 0, OBJECT_SIZE);
+	return at - p->g->text_gva + p->g->text_gpa + p->g->direct_map;
+}
+
+static void put(struct play *p, uint64_t at, uint64_t value, size_t size)
+{
+	set(&p->w, at - p->g->direct_map - p->g->text_gpa + p->g->text_gva, value, size);
+}
+
+static uint64_t text(struct play *p, const char *bytes)
+{
+	uint64_t at = blank(p);
+
+	for (size_t i = 0; bytes[i]; i++)
+		put(p, at + i, bytes[i], 1);
+	return at;
+}
+
+static uint64_t make_sb(struct play *p, uint64_t magic)
+{
+	uint64_t sb = blank(p);
+
+	put(p, sb + p->g->sb_magic, magic, 8);
+	put(p, sb + p->g->sb_dev, sb >> 11 & 0xfffff, 4);
+	return sb;
+}
+
+/* Its mapping is in it, as an inode's is. */
+static uint64_t make_inode(struct play *p, uint64_t sb, uint32_t mode)
+{
+	uint64_t inode = blank(p), mapping = inode + (p->g->inode_size - 256) / 8 * 8;
+
+	put(p, inode + p->g->inode_mode, mode, 2);
+	put(p, inode + p->g->inode_sb, sb, 8);
+	put(p, inode + p->g->inode_ino, ++p->next_ino, 8);
+	put(p, inode + p->g->inode_nlink, 1, 4);
+	put(p, inode + p->g->inode_mapping, mapping, 8);
+	put(p, mapping + p->g->mapping_host, inode, 8);
+	return inode;
+}
+
+static uint64_t make_dentry(struct play *p, uint64_t inode)
+{
+	uint64_t dentry = blank(p);
+
+	put(p, dentry + p->g->dentry_inode, inode, 8);
+	put(p, dentry + p->g->dentry_parent, dentry, 8);
+	put(p, dentry + p->g->dentry_name, text(p, "plain"), 8);
+	put(p, dentry + p->g->dentry_name_len, 5, 4);
+	return dentry;
+}
+
+static uint64_t open_inode(struct play *p, uint64_t inode)
+{
+	uint64_t file = blank(p), mount = blank(p);
+
+	put(p, mount + p->g->mount_parent, mount, 8);
+	put(p, file + p->g->file_inode, inode, 8);
+	put(p, file + p->g->file_mode, FMODE_WRITE | 1, 4);
+	put(p, file + p->g->file_path_mnt, mount + p->g->mount_mnt, 8);
+	put(p, file + p->g->file_path_dentry, make_dentry(p, inode), 8);
+	return file;
+}
+
+static uint64_t make_file(struct play *p, uint64_t sb)
+{
+	uint64_t inode = make_inode(p, sb, S_IFREG);
+
+	return open_inode(p, inode);
+}
+
+/* --- fixture ------------------------------------------------------------------ */
+
+static int set_up(void **state)
+{
+	struct play *p = calloc(1, sizeof(*p));
+
+	p->series = *state;
+	p->next_ino = 1000;
+	*state = p;
+	world_open(&p->w, p->series);
+	if (p->w.profile)
+		p->g = &p->w.profile->guest;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct play *p = *state;
+
+	*state = (void *)p->series;
+	free(p);
+	return 0;
+}
+
+static struct play *play(void **state)
+{
+	struct play *p = *state;
+
+	if (!p->w.engine)
+		skip();
+	return p;
+}
+
+/* --- overlays --------------------------------------------------------------------- */
+
+/* An inode of an overlay; up to three words lie behind it, as in struct ovl_inode. */
+static uint64_t make_overlaid(struct play *p, uint64_t upper, uint64_t second, uint64_t third)
+{
+	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS), S_IFREG);
+
+	put(p, inode + p->g->inode_size, upper, 8);
+	put(p, inode + p->g->inode_size + 8, second, 8);
+	put(p, inode + p->g->inode_size + 16, third, 8);
+	return open_inode(p, inode);
+}
+
+static uint64_t inode_of(struct play *p, uint64_t file)
+{
+	return peek(&p->w, file + p->g->file_inode, 8);
+}
+
+static void maps_and_layer_knows(struct play *p, uint64_t overlaid, uint64_t layer)
+{
+	sender_knows(p);
+	hook3(p, KT_HOOK_mmap_file, SENDER, overlaid, 3, MAP_SHARED);
+	assert_int_equal(record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->target.ino,
+			 peek(&p->w, inode_of(p, layer) + p->g->inode_ino, 8));
+	reads(p, RECEIVER, layer);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void an_overlays_file_is_its_upper_one(void **state)
+{
+	struct play *p = play(state);
+	uint64_t layer = make_file(p, make_sb(p, EXT4));
+
+	maps_and_layer_knows(p, make_overlaid(p, make_dentry(p, inode_of(p, layer)), 0, 0), layer);
+}
+
+static void an_overlays_file_is_its_lower_inode(void **state)
+{
+	struct play *p = play(state);
+	uint64_t layer = make_file(p, make_sb(p, EXT4));
+
+	maps_and_layer_knows(p, make_overlaid(p, 0, inode_of(p, layer), 0), layer);
+}
+
+static void an_overlays_file_is_its_lower_path(void **state)
+{
+	struct play *p = play(state);
+	uint64_t layer = make_file(p, make_sb(p, EXT4)), dentry;
+
+	dentry = make_dentry(p, inode_of(p, layer));
+	maps_and_layer_knows(p, make_overlaid(p, 0, blank(p), dentry), layer);
+}
+
+static void an_overlays_file_is_in_its_lower_stack(void **state)
+{
+	struct play *p = play(state);
+	uint64_t layer = make_file(p, make_sb(p, EXT4)), stack = blank(p);
+
+	put(p, stack, 1, 4);
+	put(p, stack + 8, blank(p), 8);
+	put(p, stack + 16, make_dentry(p, inode_of(p, layer)), 8);
+	maps_and_layer_knows(p, make_overlaid(p, 0, stack, 0), layer);
+}
+
+static void an_overlay_of_nonsense_is_a_file_of_its_own(void **state)
+{
+	struct play *p = play(state);
+	uint64_t wild = p->g->direct_map + p->g->direct_map_size - 4096, overlaid;
+
+	overlaid = make_overlaid(p, wild, wild, wild);
+	sender_knows(p);
+	writes(p, SENDER, overlaid);
+	reads(p, RECEIVER, overlaid);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	struct CMUnitTest tests[] = {
+		TEST(an_overlays_file_is_its_upper_one),
+		TEST(an_overlays_file_is_its_lower_inode),
+		TEST(an_overlays_file_is_its_lower_path),
+		TEST(an_overlays_file_is_in_its_lower_stack),
+		TEST(an_overlay_of_nonsense_is_a_file_of_its_own),
+	};
+	int failed = 0;
+
+	for (size_t i = 0; i < IMAGE_COUNT; i++) {
+		char name[64];
+
+		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
+			tests[t].initial_state = (void *)image_series[i];
+		snprintf(name, sizeof(name), "overlays on %s", image_series[i]);
+		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
+						  NULL, NULL);
+	}
+	return failed;
+}
