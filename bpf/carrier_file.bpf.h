@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Regular files, and the hooks that every kind of file passes. Which file an
- * inode is: inode.bpf.h.
+ * inode is: inode.bpf.h. What lies under one: carrier_block.bpf.h.
  *
  * Names may come and go. A file is judged by the policy when the guest first
  * touches it; a clean verdict is cached until a rename, link or mount may have
@@ -10,7 +10,7 @@
 #ifndef KVMTAINT_CARRIER_FILE_BPF_H
 #define KVMTAINT_CARRIER_FILE_BPF_H
 
-#include "inode.bpf.h"
+#include "carrier_block.bpf.h"
 #include "carrier_inet.bpf.h"
 
 /* include/linux/fs.h */
@@ -91,7 +91,7 @@ static __always_inline bool file_is_judged(struct event *e)
 }
 
 /* The policy's labels join the file at hand, if it was not judged before. */
-static __always_inline void file_first_touch(struct event *e)
+static __always_inline void policy_touch(struct event *e)
 {
 	struct kt_file_key key = e->key;
 	struct kt_file *managed;
@@ -107,6 +107,43 @@ static __always_inline void file_first_touch(struct event *e)
 	managed = bpf_map_lookup_elem(&files, &key);
 	if (managed && e->file && !e->failed)
 		managed->judged_epoch = policy_epoch;
+}
+
+/*
+ * What the disk or image under the file at hand has by itself, not by the files
+ * in it, any file may hold: it joins the file.
+ */
+static __always_inline void medium_touch(struct event *e)
+{
+	struct kt_managed *medium;
+	u64 labels;
+
+	content_keep(e);
+	if (!carrier_is_medium(e, g64(e, e->carrier + guest.inode_sb))) {
+		content_at_hand(e);
+		return;
+	}
+	if (e->carrier_kind == KT_KIND_FILE)
+		policy_touch(e);
+	medium = carrier_managed(e);
+	if (medium) {
+		labels = medium->own;
+		e->cause = medium->cause;
+	} else {
+		labels = overflow(e->carrier_kind, &e->cause);
+	}
+	if (labels)
+		describe_carrier(e, &e->given);
+	content_at_hand(e);
+	e->flow = KT_FLOW_STORED;
+	if (labels)
+		carrier_join(e, labels, BY_MEDIUM);
+}
+
+static __always_inline void file_first_touch(struct event *e)
+{
+	policy_touch(e);
+	medium_touch(e);
 }
 
 /*
@@ -186,6 +223,11 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 			return carrier_is_memory_file(e, file, inode);
 		file_first_touch(e);
 		return S_IFREG;
+	case S_IFBLK:
+		kind = carrier_is_disk(e, disk_of_file(e, file));
+		if (kind == S_IFREG)
+			file_first_touch(e);
+		return kind;
 	case S_IFIFO:
 		carrier_is_pipe(e, g64(e, file + guest.file_private_data),
 				g64(e, inode + guest.inode_ino));
@@ -245,8 +287,10 @@ static __always_inline void on_mmap_file(struct event *e)
 {
 	u32 type = e->args[2] & MAP_TYPE;
 	bool writes;
+	u32 kind;
 
-	if (!e->args[0] || carrier_is_file(e, e->args[0]) != S_IFREG)
+	kind = e->args[0] ? carrier_is_file(e, e->args[0]) : 0;
+	if (kind != S_IFREG && kind != S_IFBLK)
 		return;
 	writes = (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
 		 (g32(e, e->args[0] + guest.file_mode) & FMODE_WRITE);

@@ -81,11 +81,13 @@ struct kt_site {
 /*
  * Managed sets; bpf/carrier.bpf.h has their rules. "cause" is the seq of the
  * record by which labels last grew. "told", of a carrier: the labels that all
- * who waited to read it have taken.
+ * who waited to read it have taken. "own", of a file or disk: those that did not
+ * come from files in it, see bpf/carrier_block.bpf.h.
  */
 struct kt_managed {
 	__u64 labels;
 	__u64 told;
+	__u64 own;
 	__u64 cause;
 	__u64 since_ns; /* CLOCK_MONOTONIC of the host */
 };
@@ -97,7 +99,7 @@ struct kt_file_key {
 };
 
 struct kt_object_key {
-	__u64 gva; /* signal_struct, pipe_inode_info, sock, msg_msg or key */
+	__u64 gva; /* signal_struct, pipe_inode_info, sock, msg_msg, key or gendisk */
 };
 
 struct kt_file {
@@ -141,6 +143,13 @@ struct kt_key {
 	char description[KT_NAME_LEN];
 };
 
+#define KT_DISK_NAME 32 /* DISK_NAME_LEN, include/linux/genhd.h */
+
+struct kt_disk {
+	struct kt_managed managed;
+	char name[KT_DISK_NAME];
+};
+
 enum kt_record_type {
 	KT_RECORD_SPREAD = 1,
 	KT_RECORD_LEAK,
@@ -158,6 +167,7 @@ enum kt_kind {
 	KT_KIND_MEMORY, /* an address space shared by processes */
 	KT_KIND_MESSAGE, /* of a System V or POSIX message queue */
 	KT_KIND_KEY,
+	KT_KIND_DISK, /* with its partitions */
 };
 
 /* Why a flow could be missed: reasons of a "lost" record. */
@@ -189,6 +199,7 @@ enum kt_flow {
 	KT_FLOW_PEEK, /* out of another process's memory or registers */
 	KT_FLOW_POKE, /* into them */
 	KT_FLOW_CORE_DUMP,
+	KT_FLOW_STORED, /* a file and the disk or image that its file system lies on */
 	KT_FLOW_MAX,
 };
 
@@ -221,8 +232,8 @@ struct kt_object {
 	__u16 protocol; /* IPPROTO_* */
 	__u16 name_len; /* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	char name[KT_ADDR_LEN]; /* UNIX socket: sun_path; abstract: first byte 0. Key: description
-				 */
+	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Disk: its name. */
+	char name[KT_ADDR_LEN];
 	__u32 pad;
 };
 
@@ -256,7 +267,7 @@ struct kt_record {
 	struct kt_object target; /* what became managed, left, or carried the leak */
 	__u32 path_len; /* of path, without NUL; 0: none */
 	__u32 pad;
-	char path[KT_PATH_MAX]; /* of the file among target and source; not NUL-terminated */
+	char path[KT_PATH_MAX]; /* of the file or disk among target and source; no NUL */
 };
 
 /*

@@ -63,6 +63,8 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 		return bpf_map_lookup_elem(&messages, &key);
 	case KT_KIND_KEY:
 		return bpf_map_lookup_elem(&keys, &key);
+	case KT_KIND_DISK:
+		return bpf_map_lookup_elem(&disks, &key);
 	}
 	return NULL;
 }
@@ -149,6 +151,24 @@ static __always_inline void describe_key(struct event *e, struct kt_object *o, u
 	o->name_len = len;
 }
 
+/* The whole disk's number and name; the path of the node that is open, if one is. */
+static __always_inline void describe_disk(struct event *e, struct kt_object *o)
+{
+	u32 major = g32(e, e->carrier + guest.disk_major);
+
+	o->kind = KT_KIND_DISK;
+	o->gva = e->carrier;
+	o->dev = major << 20 | (g32(e, e->carrier + guest.disk_first_minor) & 0xfffff);
+	if (guest_copy(e, e->carrier + guest.disk_name, KT_DISK_NAME) == KT_DISK_NAME) {
+		bpf_probe_read_kernel(o->name, KT_DISK_NAME, e->scratch);
+		o->name_len = KT_DISK_NAME;
+	}
+	if (!e->file)
+		return;
+	describe_path(e);
+	record_path(e);
+}
+
 /* Fills o with the carrier at hand; a file's path goes to the record's path. */
 __noinline int describe_carrier(struct event *e, struct kt_object *o)
 {
@@ -176,6 +196,9 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 		break;
 	case KT_KIND_KEY:
 		describe_key(e, o, e->carrier);
+		break;
+	case KT_KIND_DISK:
+		describe_disk(e, o);
 		break;
 	case KT_KIND_MESSAGE:
 		o->kind = KT_KIND_MESSAGE;

@@ -46,6 +46,7 @@ DEFINE_SET(sockets, struct kt_object_key, struct kt_socket)
 DEFINE_SET(pipes, struct kt_object_key, struct kt_pipe)
 DEFINE_SET(messages, struct kt_object_key, struct kt_message)
 DEFINE_SET(keys, struct kt_object_key, struct kt_key)
+DEFINE_SET(disks, struct kt_object_key, struct kt_disk)
 
 /*
  * The set could not take the object that e->record tells of: from now on what is

@@ -88,6 +88,13 @@ struct kt_noted {
 #define TREE_DEPTH   64 /* of a red-black tree: 2 log2(VMAs) is less */
 #define NODE_WORDS   32 /* a maple node has 256 bytes */
 
+/* A file carrier, kept while what it is stored in is at hand; see carrier_block.bpf.h. */
+struct kt_content {
+	u64 carrier, file, dentry;
+	struct kt_file_key key, name_key;
+	u64 overlaid;
+};
+
 /* A walk over the guest's mappings; see mapping.bpf.h. */
 struct mapping_walk {
 	u32 stage; /* enum mapping_stage */
@@ -150,6 +157,7 @@ struct event {
 	 * not. */
 	struct kt_file_key name_key;
 	u64 overlaid;
+	struct kt_content content;
 
 	u64 id; /* of the event, on this CPU */
 
@@ -226,6 +234,7 @@ MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GRO
 
 MAP(messages, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_message, 1 << 18, GROWS);
 MAP(keys, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_key, 1 << 16, GROWS);
+MAP(disks, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_disk, 1 << 14, GROWS);
 
 /* Labels of address spaces that several processes share. */
 MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
@@ -301,6 +310,7 @@ struct fresh {
 	struct kt_early early;
 	struct kt_message message;
 	struct kt_key key;
+	struct kt_disk disk;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 

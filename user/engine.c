@@ -19,7 +19,7 @@
 
 /* The maps that operators look at. */
 static const char *const pinned_maps[] = { "files",    "processes", "sockets", "pipes",
-					   "messages", "keys",	    "counters" };
+					   "messages", "keys",	    "disks",   "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 

@@ -68,7 +68,7 @@ static void add_destination(struct json_object *to, const struct kt_object *o)
 	}
 }
 
-static void add_file(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+static void add_path(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
 {
 	char dev[32];
 
@@ -80,6 +80,11 @@ static void add_file(struct json_object *to, const struct kt_record *rec, const 
 	/* The kernel's own form: include/linux/kdev_t.h. */
 	snprintf(dev, sizeof(dev), "%u:%u", o->dev >> 20, o->dev & 0xfffff);
 	json_add_string(to, "dev", dev);
+}
+
+static void add_file(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+{
+	add_path(to, rec, o);
 	json_add_number(to, "inode", o->ino);
 	json_add_number(to, "generation", o->generation);
 }
@@ -123,6 +128,13 @@ static void add_key(struct json_object *to, const struct kt_object *o)
 	json_add_address(to, "object", o->gva);
 }
 
+static void add_disk(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+{
+	json_add_bytes(to, "name", o->name, strnlen(o->name, KT_DISK_NAME));
+	add_path(to, rec, o);
+	json_add_address(to, "object", o->gva);
+}
+
 static struct json_object *object_json(const struct kt_record *rec, const struct kt_object *o)
 {
 	struct json_object *to = json_object_new_object();
@@ -144,6 +156,9 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 		break;
 	case KT_KIND_KEY:
 		add_key(to, o);
+		break;
+	case KT_KIND_DISK:
+		add_disk(to, rec, o);
 		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:

@@ -53,6 +53,7 @@ const char *record_flow_name(uint32_t flow)
 		[KT_FLOW_PEEK] = "peek",
 		[KT_FLOW_POKE] = "poke",
 		[KT_FLOW_CORE_DUMP] = "core_dump",
+		[KT_FLOW_STORED] = "stored",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_FLOW_MAX, "a flow has no name");
@@ -66,6 +67,7 @@ const char *record_kind_name(uint32_t kind)
 		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
 		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
 		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
+		[KT_KIND_DISK] = "disk",
 	};
 
 	return NAME_OF(names, kind);
@@ -253,9 +255,11 @@ const struct kt_object *record_path_owner(const struct kt_record *rec)
 {
 	if (!rec->path_len)
 		return NULL;
-	if (rec->target.kind == KT_KIND_FILE)
+	if (rec->target.kind == KT_KIND_FILE || rec->target.kind == KT_KIND_DISK)
 		return &rec->target;
-	return rec->source.kind == KT_KIND_FILE ? &rec->source : NULL;
+	if (rec->source.kind == KT_KIND_FILE || rec->source.kind == KT_KIND_DISK)
+		return &rec->source;
+	return NULL;
 }
 
 size_t record_unix_name(const struct kt_object *socket, const char **name, bool *abstract)

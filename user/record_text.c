@@ -109,6 +109,11 @@ static void write_target(FILE *out, const struct kt_record *rec)
 	case KT_KIND_PIPE:
 		fprintf(out, "inode: %llu\n", (unsigned long long)o->ino);
 		break;
+	case KT_KIND_DISK:
+		line(out, "disk", o->name, strnlen(o->name, KT_DISK_NAME));
+		if (rec->path_len)
+			write_path(out, rec);
+		break;
 	case KT_KIND_KEY:
 		fprintf(out, "serial: %llu\n", (unsigned long long)o->ino);
 		line(out, "description", o->name, strnlen(o->name, sizeof(o->name)));

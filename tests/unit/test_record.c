@@ -209,6 +209,12 @@ static void leak_by_packet_names_device_and_hardware_address(void **state)
 	destination_is(&r, "\"ifindex\":3}", "ifindex: 3\ncomm");
 }
 
+static const struct kt_object disk = { .kind = KT_KIND_DISK,
+				       .dev = 254 << 20 | 16,
+				       .gva = 0xffff888000000001,
+				       .name = "vdb",
+				       .name_len = KT_DISK_NAME };
+
 static void leak_as_the_paper_prints_it(void **state)
 {
 	struct kt_record r = leak();
@@ -233,6 +239,7 @@ static int write_spreads(FILE *out, struct kt_record *r)
 		{ .kind = KT_KIND_MEMORY, .gva = 5 },
 		{ .kind = KT_KIND_MESSAGE, .gva = 6 },
 		{ .kind = KT_KIND_KEY, .ino = 9, .gva = 8, .name = "a\xff", .name_len = 2 },
+		disk,
 		{ .kind = KT_KIND_NONE },
 	};
 	size_t n = sizeof(kinds) / sizeof(kinds[0]), i, flow = 0, k;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Files of overlays, by the engine run natively over RAM images of five guest kernels.
- * They are made by the guest's own field offsets, and lie in its direct map, as a
- * guest's do.
+ * Disks, images behind loop devices and overlays, by the engine run natively over RAM images of
+ * five guest kernels. The files are made of the guest's own field offsets, and lie in its direct
+ * map, as a guest's do.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,13 +13,16 @@
 
 #define SENDER	    0
 #define RECEIVER    1
+#define OTHER	    2
 #define RECORDS_MAX 16
 #define MAY_WRITE   2
 #define MAY_READ    4
 #define FMODE_WRITE 2
 #define S_IFREG	    0100000
+#define S_IFBLK	    0060000
 #define EXT4	    0xef53
 #define OVERLAYFS   0x794c7630
+#define LOOP_MAJOR  7
 
 struct play {
 	struct world w;
@@ -108,11 +111,31 @@ static uint64_t text(struct play *p, const char *bytes)
 	return at;
 }
 
-static uint64_t make_sb(struct play *p, uint64_t magic)
+static uint64_t make_disk(struct play *p, const char *name, uint32_t major)
+{
+	uint64_t disk = blank(p);
+
+	put(p, disk + p->g->disk_major, major, 4);
+	put(p, disk + p->g->disk_first_minor, 16, 4);
+	for (size_t i = 0; name[i]; i++)
+		put(p, disk + p->g->disk_name + i, name[i], 1);
+	return disk;
+}
+
+static uint64_t make_bdev(struct play *p, uint64_t disk)
+{
+	uint64_t bdev = blank(p);
+
+	put(p, bdev + p->g->bdev_disk, disk, 8);
+	return bdev;
+}
+
+static uint64_t make_sb(struct play *p, uint64_t magic, uint64_t bdev)
 {
 	uint64_t sb = blank(p);
 
 	put(p, sb + p->g->sb_magic, magic, 8);
+	put(p, sb + p->g->sb_bdev, bdev, 8);
 	put(p, sb + p->g->sb_dev, sb >> 11 & 0xfffff, 4);
 	return sb;
 }
@@ -142,12 +165,13 @@ static uint64_t make_dentry(struct play *p, uint64_t inode)
 	return dentry;
 }
 
-static uint64_t open_inode(struct play *p, uint64_t inode)
+static uint64_t open_inode(struct play *p, uint64_t inode, uint64_t mapping)
 {
 	uint64_t file = blank(p), mount = blank(p);
 
 	put(p, mount + p->g->mount_parent, mount, 8);
 	put(p, file + p->g->file_inode, inode, 8);
+	put(p, file + p->g->file_mapping, mapping, 8);
 	put(p, file + p->g->file_mode, FMODE_WRITE | 1, 4);
 	put(p, file + p->g->file_path_mnt, mount + p->g->mount_mnt, 8);
 	put(p, file + p->g->file_path_dentry, make_dentry(p, inode), 8);
@@ -158,7 +182,26 @@ static uint64_t make_file(struct play *p, uint64_t sb)
 {
 	uint64_t inode = make_inode(p, sb, S_IFREG);
 
-	return open_inode(p, inode);
+	return open_inode(p, inode, peek(&p->w, inode + p->g->inode_mapping, 8));
+}
+
+/* An open block device: the node's inode, and the device's own mapping. */
+static uint64_t make_node(struct play *p, uint64_t bdev)
+{
+	uint64_t mapping = blank(p);
+
+	put(p, mapping + p->g->mapping_host, bdev + p->g->bdev_inode, 8);
+	return open_inode(p, make_inode(p, make_sb(p, EXT4, 0), S_IFBLK), mapping);
+}
+
+/* A loop device with this open file behind it; its struct is not in the image's types. */
+static uint64_t make_loop(struct play *p, uint64_t file)
+{
+	uint64_t disk = make_disk(p, "loop0", LOOP_MAJOR), loop = blank(p);
+
+	put(p, loop + (strcmp(p->series, "5.10") ? 96 : 240), file, 8);
+	put(p, disk + p->g->disk_private, loop, 8);
+	return disk;
 }
 
 /* --- fixture ------------------------------------------------------------------ */
@@ -194,17 +237,130 @@ static struct play *play(void **state)
 	return p;
 }
 
+/* --- disks -------------------------------------------------------------------- */
+
+static void a_managed_file_is_read_from_its_raw_disk(void **state)
+{
+	struct play *p = play(state);
+	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254)), sb = make_sb(p, EXT4, bdev);
+	const struct kt_record *record;
+	uint64_t file = make_file(p, sb), other = make_file(p, sb), node = make_node(p, bdev), seq;
+
+	sender_knows(p);
+	writes(p, SENDER, file);
+	assert_int_equal(p->count, 2);
+	seq = record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->seq;
+	record = record_of(p, KT_RECORD_SPREAD, KT_KIND_DISK);
+	assert_int_equal(record->flow, KT_FLOW_STORED);
+	assert_int_equal(record->cause, seq);
+	assert_string_equal(record->target.name, "vdb");
+	assert_int_equal(record->target.dev, 254 << 20 | 16);
+	seq = record->seq;
+	reads(p, OTHER, other);
+	assert_int_equal(p->count, 0);
+	assert_int_equal(process(p, OTHER), 0);
+	reads(p, RECEIVER, node);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(record_of(p, KT_RECORD_SPREAD, KT_KIND_PROCESS)->cause, seq);
+}
+
+static void who_reads_a_raw_disk_first_is_told(void **state)
+{
+	struct play *p = play(state);
+	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254));
+	uint64_t file = make_file(p, make_sb(p, EXT4, bdev)), node = make_node(p, bdev);
+
+	sender_knows(p);
+	reads(p, RECEIVER, node);
+	assert_int_equal(process(p, RECEIVER), 0);
+	writes(p, SENDER, file);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_disk_written_raw_may_be_in_each_of_its_files(void **state)
+{
+	struct play *p = play(state);
+	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254));
+	uint64_t file = make_file(p, make_sb(p, EXT4, bdev)), node = make_node(p, bdev);
+	uint64_t seq;
+
+	sender_knows(p);
+	writes(p, SENDER, node);
+	assert_int_equal(p->count, 1);
+	seq = record_of(p, KT_RECORD_SPREAD, KT_KIND_DISK)->seq;
+	reads(p, RECEIVER, file);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->cause, seq);
+	assert_int_equal(record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->source.kind, KT_KIND_DISK);
+}
+
+static void a_mapped_disk_is_read_and_written(void **state)
+{
+	struct play *p = play(state);
+	uint64_t node = make_node(p, make_bdev(p, make_disk(p, "vdb", 254)));
+
+	sender_knows(p);
+	hook3(p, KT_HOOK_mmap_file, SENDER, node, 3, MAP_SHARED);
+	record_of(p, KT_RECORD_SPREAD, KT_KIND_DISK);
+	hook3(p, KT_HOOK_mmap_file, RECEIVER, node, 1, 2);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+/* --- images --------------------------------------------------------------------- */
+
+static void a_file_in_an_image_is_in_the_image(void **state)
+{
+	struct play *p = play(state);
+	uint64_t disk = make_disk(p, "vdb", 254);
+	uint64_t image = make_file(p, make_sb(p, EXT4, make_bdev(p, disk)));
+	uint64_t bdev = make_bdev(p, make_loop(p, image)), sb = make_sb(p, EXT4, bdev);
+	uint64_t file = make_file(p, sb), other = make_file(p, sb);
+
+	sender_knows(p);
+	writes(p, SENDER, file);
+	/* The file, the image, and the disk that the image is on. */
+	assert_int_equal(p->count, 3);
+	assert_int_equal(p->records[1].target.kind, KT_KIND_FILE);
+	assert_int_equal(p->records[1].cause, p->records[0].seq);
+	assert_int_equal(p->records[2].target.kind, KT_KIND_DISK);
+	assert_int_equal(p->records[2].cause, p->records[1].seq);
+	reads(p, OTHER, other);
+	assert_int_equal(process(p, OTHER), 0);
+	reads(p, RECEIVER, image);
+	assert_int_equal(process(p, RECEIVER), 1);
+	/* The loop device is the image. */
+	reads(p, OTHER, make_node(p, bdev));
+	assert_int_equal(process(p, OTHER), 1);
+}
+
+static void an_image_that_is_written_is_in_its_files(void **state)
+{
+	struct play *p = play(state);
+	uint64_t image = make_file(p, make_sb(p, EXT4, 0));
+	uint64_t bdev = make_bdev(p, make_loop(p, image));
+	uint64_t file = make_file(p, make_sb(p, EXT4, bdev));
+
+	sender_knows(p);
+	/* By a file in it first: then what is written to it has no new label. */
+	writes(p, SENDER, make_file(p, make_sb(p, EXT4, bdev)));
+	reads(p, OTHER, file);
+	assert_int_equal(process(p, OTHER), 0);
+	writes(p, SENDER, image);
+	reads(p, RECEIVER, file);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
 /* --- overlays --------------------------------------------------------------------- */
 
 /* An inode of an overlay; up to three words lie behind it, as in struct ovl_inode. */
 static uint64_t make_overlaid(struct play *p, uint64_t upper, uint64_t second, uint64_t third)
 {
-	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS), S_IFREG);
+	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS, 0), S_IFREG);
 
 	put(p, inode + p->g->inode_size, upper, 8);
 	put(p, inode + p->g->inode_size + 8, second, 8);
 	put(p, inode + p->g->inode_size + 16, third, 8);
-	return open_inode(p, inode);
+	return open_inode(p, inode, peek(&p->w, inode + p->g->inode_mapping, 8));
 }
 
 static uint64_t inode_of(struct play *p, uint64_t file)
@@ -225,7 +381,7 @@ static void maps_and_layer_knows(struct play *p, uint64_t overlaid, uint64_t lay
 static void an_overlays_file_is_its_upper_one(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4));
+	uint64_t layer = make_file(p, make_sb(p, EXT4, 0));
 
 	maps_and_layer_knows(p, make_overlaid(p, make_dentry(p, inode_of(p, layer)), 0, 0), layer);
 }
@@ -233,7 +389,7 @@ static void an_overlays_file_is_its_upper_one(void **state)
 static void an_overlays_file_is_its_lower_inode(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4));
+	uint64_t layer = make_file(p, make_sb(p, EXT4, 0));
 
 	maps_and_layer_knows(p, make_overlaid(p, 0, inode_of(p, layer), 0), layer);
 }
@@ -241,7 +397,7 @@ static void an_overlays_file_is_its_lower_inode(void **state)
 static void an_overlays_file_is_its_lower_path(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4)), dentry;
+	uint64_t layer = make_file(p, make_sb(p, EXT4, 0)), dentry;
 
 	dentry = make_dentry(p, inode_of(p, layer));
 	maps_and_layer_knows(p, make_overlaid(p, 0, blank(p), dentry), layer);
@@ -250,7 +406,7 @@ static void an_overlays_file_is_its_lower_path(void **state)
 static void an_overlays_file_is_in_its_lower_stack(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4)), stack = blank(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, 0)), stack = blank(p);
 
 	put(p, stack, 1, 4);
 	put(p, stack + 8, blank(p), 8);
@@ -275,6 +431,12 @@ static void an_overlay_of_nonsense_is_a_file_of_its_own(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
+		TEST(a_managed_file_is_read_from_its_raw_disk),
+		TEST(who_reads_a_raw_disk_first_is_told),
+		TEST(a_disk_written_raw_may_be_in_each_of_its_files),
+		TEST(a_mapped_disk_is_read_and_written),
+		TEST(a_file_in_an_image_is_in_the_image),
+		TEST(an_image_that_is_written_is_in_its_files),
 		TEST(an_overlays_file_is_its_upper_one),
 		TEST(an_overlays_file_is_its_lower_inode),
 		TEST(an_overlays_file_is_its_lower_path),
@@ -288,7 +450,7 @@ int main(void)
 
 		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
 			tests[t].initial_state = (void *)image_series[i];
-		snprintf(name, sizeof(name), "overlays on %s", image_series[i]);
+		snprintf(name, sizeof(name), "storage on %s", image_series[i]);
 		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
 						  NULL, NULL);
 	}
