@@ -129,6 +129,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 }
 
 #include "pending.bpf.h"
+#include "storage_leak.bpf.h"
 
 /* --- carriers join ------------------------------------------------------- */
 
@@ -336,8 +337,11 @@ static __always_inline void write_to(struct event *e, u32 flow)
 	u64 labels = actor_labels(e);
 
 	e->flow = flow;
-	if (labels)
-		carrier_join(e, labels, BY_ACTOR);
+	if (!labels)
+		return;
+	carrier_join(e, labels, BY_ACTOR);
+	if (e->carrier_kind == KT_KIND_FILE || e->carrier_kind == KT_KIND_DISK)
+		storage_leak(e, e->task, labels, BY_ACTOR);
 }
 
 /* The same for another process's memory: that process becomes managed. */

@@ -136,6 +136,7 @@ static __always_inline void medium_touch(struct event *e)
 		describe_carrier(e, &e->given);
 	content_at_hand(e);
 	e->flow = KT_FLOW_STORED;
+	e->content_written = 0;
 	if (labels)
 		carrier_join(e, labels, BY_MEDIUM);
 }
@@ -144,22 +145,6 @@ static __always_inline void file_first_touch(struct event *e)
 {
 	policy_touch(e);
 	medium_touch(e);
-}
-
-/*
- * A mount of the file system: the first, mostly the only one. A list up to 6.17, then
- * a pointer.
- */
-static __always_inline u64 mount_of(struct event *e, u64 sb)
-{
-	u64 first;
-
-	if (guest.sb_mounts == KT_ABSENT)
-		return 0;
-	first = g64(e, sb + guest.sb_mounts);
-	if (guest.mount_instance == KT_ABSENT)
-		return first;
-	return first == sb + guest.sb_mounts ? 0 : first - guest.mount_instance;
 }
 
 /* What a dentry names becomes the carrier at hand; false: it is no carrier. */

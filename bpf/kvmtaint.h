@@ -207,6 +207,8 @@ enum kt_flow {
 enum kt_leak_kind {
 	KT_LEAK_REMOTE = 1,
 	KT_LEAK_UNRESOLVED, /* routed to this host, but nobody here receives it */
+	KT_LEAK_FILESYSTEM, /* a file that another machine, or the host, stores */
+	KT_LEAK_DEVICE, /* a block device, raw */
 };
 
 struct kt_endpoint {
@@ -225,14 +227,18 @@ struct kt_object {
 	__u32 pid;
 	__u32 tid;
 	__u32 uid;
-	char comm[KT_COMM_LEN];
+	union {
+		char comm[KT_COMM_LEN]; /* of a process */
+		char fs_type[KT_COMM_LEN]; /* of a file that is a leak */
+	};
 	__u64 gva;
 	__u16 family;
 	__u16 type; /* SOCK_* */
 	__u16 protocol; /* IPPROTO_* */
 	__u16 name_len; /* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Disk: its name. */
+	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Disk: its name. File
+	 * that is a leak: what is mounted ("server:/export"). */
 	char name[KT_ADDR_LEN];
 	__u32 pad;
 };

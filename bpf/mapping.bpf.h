@@ -312,6 +312,7 @@ __noinline int mapping_medium(struct event *e)
 	given->dev = inode_dev(e, item->carrier);
 	given->ino = item->key.ino;
 	given->generation = item->key.generation;
+	e->content_written = item->written;
 	if (carrier_is_medium(e, g64(e, item->carrier + guest.inode_sb)))
 		return FOUND_MEDIUM;
 	return FOUND_NOTHING;
@@ -369,8 +370,11 @@ static long mapping_step(u32 step, struct event **at_hand)
 		process_join(e, e->map.found, e->map.labels, 1);
 	} else if (found == FOUND_FILE) {
 		carrier_join(e, e->map.labels, BY_MAPPER);
+		storage_leak(e, e->map.task, e->map.labels, BY_MAPPER);
 	} else if (found == FOUND_MEDIUM) {
 		carrier_join(e, e->map.labels, BY_CONTENT);
+		if (e->content_written)
+			storage_leak(e, actor_task(e), e->map.labels, BY_CONTENT);
 	}
 	return 0;
 }

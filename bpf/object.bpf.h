@@ -123,6 +123,22 @@ static __always_inline u32 inode_dev(struct event *e, u64 inode)
 }
 
 /*
+ * A mount of the file system: the first, mostly the only one. A list up to 6.17, then
+ * a pointer.
+ */
+static __always_inline u64 mount_of(struct event *e, u64 sb)
+{
+	u64 first;
+
+	if (guest.sb_mounts == KT_ABSENT)
+		return 0;
+	first = g64(e, sb + guest.sb_mounts);
+	if (guest.mount_instance == KT_ABSENT)
+		return first;
+	return first == sb + guest.sb_mounts ? 0 : first - guest.mount_instance;
+}
+
+/*
  * The path of the file at hand. Files that were never in a folder (memfd, System
  * V and anonymous shared memory) have a name without a parent: /memfd:NAME,
  * /SYSV01234567, /dev/zero, as in /proc/PID/maps.

@@ -73,7 +73,7 @@ struct kt_grown {
 	u32 kind;
 	u32 readers; /* somebody may be reading it */
 	u32 tries; /* times it stayed unsettled; see mapping.bpf.h */
-	u32 pad;
+	u32 written; /* by this event: the labels were not there before */
 };
 
 /* That an object is among what grew: of the event id. Open addressing. */
@@ -156,7 +156,8 @@ struct event {
 	/* Of a file carrier: the inode that its name leads to. overlaid: it is overlayfs's, key is
 	 * not. */
 	struct kt_file_key name_key;
-	u64 overlaid;
+	u32 overlaid;
+	u32 content_written; /* what a medium takes or gives was written just now */
 	struct kt_content content;
 
 	u64 id; /* of the event, on this CPU */
@@ -297,6 +298,14 @@ struct kt_elsewhere_key {
 	u64 address[2];
 };
 MAP(elsewhere, BPF_MAP_TYPE_LRU_HASH, struct kt_elsewhere_key, u64, 1 << 12, NONE);
+
+/* Labels that a process is known to have written out of the guest; see storage_leak(). */
+struct kt_written_key {
+	u64 process; /* signal_struct */
+	u64 since_ns; /* kt_managed.since_ns: the same process still */
+	struct kt_file_key to;
+};
+MAP(written_out, BPF_MAP_TYPE_LRU_HASH, struct kt_written_key, u64, 1 << 14, NONE);
 
 MAP(sites, BPF_MAP_TYPE_HASH, u64, struct kt_site, KT_SITES_MAX, NONE);
 MAP(memory, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_memory, 1, NONE);

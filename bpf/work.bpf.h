@@ -101,6 +101,7 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
 	grown->kind = e->carrier_kind;
 	grown->readers = has_readers;
 	grown->tries = 0;
+	grown->written = e->flow == KT_FLOW_STORED ? e->content_written : e->flow != KT_FLOW_POLICY;
 }
 
 /*
@@ -132,6 +133,7 @@ static __always_inline void work_process(struct event *e, struct kt_managed *man
 	grown->dentry = 0;
 	grown->readers = has_readers;
 	grown->tries = 0;
+	grown->written = 0;
 }
 
 /* Item grown becomes what is at hand. */

@@ -220,6 +220,30 @@ static void add_spread(struct json_object *to, const struct record_context *ctx,
 	json_add_number(to, "previous", rec->previous);
 }
 
+/* What left by storage: see bpf/storage_leak.bpf.h. */
+static void add_storage_leak(struct json_object *to, const struct record_context *ctx,
+			     const struct kt_record *rec)
+{
+	const struct kt_object *o = &rec->target;
+	struct json_object *destination = json_object_new_object();
+
+	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
+	json_object_object_add(to, "source", object_json(rec, &rec->source));
+	if (o->kind == KT_KIND_DISK) {
+		add_disk(destination, rec, o);
+	} else {
+		json_add_bytes(destination, "filesystem", o->fs_type,
+			       strnlen(o->fs_type, sizeof(o->fs_type)));
+		if (o->name_len)
+			json_add_bytes(destination, "server", o->name,
+				       strnlen(o->name, sizeof(o->name)));
+		add_file(destination, rec, o);
+	}
+	json_object_object_add(to, "destination", destination);
+	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_number(to, "cause", rec->cause);
+}
+
 static void add_leak(struct json_object *to, const struct record_context *ctx,
 		     const struct kt_record *rec)
 {
@@ -280,7 +304,10 @@ static void add_body(struct json_object *to, const struct record_context *ctx,
 		add_spread(to, ctx, rec);
 		break;
 	case KT_RECORD_LEAK:
-		add_leak(to, ctx, rec);
+		if (rec->target.kind == KT_KIND_FILE || rec->target.kind == KT_KIND_DISK)
+			add_storage_leak(to, ctx, rec);
+		else
+			add_leak(to, ctx, rec);
 		break;
 	case KT_RECORD_GONE:
 		add_gone(to, ctx, rec);

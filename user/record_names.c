@@ -92,7 +92,14 @@ const char *record_lost_name(uint32_t reason)
 
 const char *record_leak_name(uint32_t kind)
 {
-	return kind == KT_LEAK_REMOTE ? "remote" : "unresolved";
+	static const char *const names[] = {
+		[KT_LEAK_REMOTE] = "remote",
+		[KT_LEAK_UNRESOLVED] = "unresolved",
+		[KT_LEAK_FILESYSTEM] = "filesystem",
+		[KT_LEAK_DEVICE] = "device",
+	};
+
+	return NAME_OF(names, kind);
 }
 
 const char *record_counter_name(uint32_t counter)

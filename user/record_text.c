@@ -144,9 +144,20 @@ static void write_call(FILE *out, const struct kt_record *rec)
 
 static void write_leak(FILE *out, const struct kt_record *rec)
 {
+	const struct kt_object *o = &rec->target;
+
 	fprintf(out, "sensitive data is leaked%s.\n",
-		rec->leak_kind == KT_LEAK_REMOTE ? "" : ", or sent to an unknown receiver");
-	write_destination(out, &rec->target);
+		rec->leak_kind == KT_LEAK_UNRESOLVED ? ", or sent to an unknown receiver" : "");
+	if (o->kind == KT_KIND_FILE) {
+		line(out, "filesystem", o->fs_type, strnlen(o->fs_type, sizeof(o->fs_type)));
+		if (o->name_len)
+			line(out, "server", o->name, strnlen(o->name, sizeof(o->name)));
+		write_target(out, rec);
+	} else if (o->kind == KT_KIND_DISK) {
+		write_target(out, rec);
+	} else {
+		write_destination(out, o);
+	}
 	write_actor(out, rec);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Disks, images behind loop devices and overlays, by the engine run natively over RAM images of
- * five guest kernels. The files are made of the guest's own field offsets, and lie in its direct
- * map, as a guest's do.
+ * Disks, images behind loop devices, overlays and file systems of other machines, by
+ * the engine run natively over RAM images of five guest kernels. The files are made
+ * of the guest's own field offsets, and lie in its direct map, as a guest's do.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -130,11 +130,13 @@ static uint64_t make_bdev(struct play *p, uint64_t disk)
 	return bdev;
 }
 
-static uint64_t make_sb(struct play *p, uint64_t magic, uint64_t bdev)
+static uint64_t make_sb(struct play *p, uint64_t magic, const char *type, uint64_t bdev)
 {
-	uint64_t sb = blank(p);
+	uint64_t sb = blank(p), fs = blank(p);
 
+	put(p, fs + p->g->fs_type_name, text(p, type), 8);
 	put(p, sb + p->g->sb_magic, magic, 8);
+	put(p, sb + p->g->sb_type, fs, 8);
 	put(p, sb + p->g->sb_bdev, bdev, 8);
 	put(p, sb + p->g->sb_dev, sb >> 11 & 0xfffff, 4);
 	return sb;
@@ -169,6 +171,7 @@ static uint64_t open_inode(struct play *p, uint64_t inode, uint64_t mapping)
 {
 	uint64_t file = blank(p), mount = blank(p);
 
+	put(p, mount + p->g->mount_devname, text(p, "10.9.0.1:/"), 8);
 	put(p, mount + p->g->mount_parent, mount, 8);
 	put(p, file + p->g->file_inode, inode, 8);
 	put(p, file + p->g->file_mapping, mapping, 8);
@@ -191,7 +194,7 @@ static uint64_t make_node(struct play *p, uint64_t bdev)
 	uint64_t mapping = blank(p);
 
 	put(p, mapping + p->g->mapping_host, bdev + p->g->bdev_inode, 8);
-	return open_inode(p, make_inode(p, make_sb(p, EXT4, 0), S_IFBLK), mapping);
+	return open_inode(p, make_inode(p, make_sb(p, EXT4, "devtmpfs", 0), S_IFBLK), mapping);
 }
 
 /* A loop device with this open file behind it; its struct is not in the image's types. */
@@ -242,7 +245,7 @@ static struct play *play(void **state)
 static void a_managed_file_is_read_from_its_raw_disk(void **state)
 {
 	struct play *p = play(state);
-	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254)), sb = make_sb(p, EXT4, bdev);
+	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254)), sb = make_sb(p, EXT4, "ext4", bdev);
 	const struct kt_record *record;
 	uint64_t file = make_file(p, sb), other = make_file(p, sb), node = make_node(p, bdev), seq;
 
@@ -268,7 +271,7 @@ static void who_reads_a_raw_disk_first_is_told(void **state)
 {
 	struct play *p = play(state);
 	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254));
-	uint64_t file = make_file(p, make_sb(p, EXT4, bdev)), node = make_node(p, bdev);
+	uint64_t file = make_file(p, make_sb(p, EXT4, "ext4", bdev)), node = make_node(p, bdev);
 
 	sender_knows(p);
 	reads(p, RECEIVER, node);
@@ -281,17 +284,35 @@ static void a_disk_written_raw_may_be_in_each_of_its_files(void **state)
 {
 	struct play *p = play(state);
 	uint64_t bdev = make_bdev(p, make_disk(p, "vdb", 254));
-	uint64_t file = make_file(p, make_sb(p, EXT4, bdev)), node = make_node(p, bdev);
+	uint64_t file = make_file(p, make_sb(p, EXT4, "ext4", bdev)), node = make_node(p, bdev);
+	const struct kt_record *leak;
 	uint64_t seq;
 
 	sender_knows(p);
 	writes(p, SENDER, node);
-	assert_int_equal(p->count, 1);
+	assert_int_equal(p->count, 2);
 	seq = record_of(p, KT_RECORD_SPREAD, KT_KIND_DISK)->seq;
+	leak = record_of(p, KT_RECORD_LEAK, KT_KIND_DISK);
+	assert_int_equal(leak->leak_kind, KT_LEAK_DEVICE);
+	assert_string_equal(leak->target.name, "vdb");
 	reads(p, RECEIVER, file);
 	assert_int_equal(process(p, RECEIVER), 1);
 	assert_int_equal(record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->cause, seq);
 	assert_int_equal(record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->source.kind, KT_KIND_DISK);
+	/* What the process is known to have written there is no news. */
+	writes(p, SENDER, node);
+	assert_int_equal(p->count, 0);
+}
+
+static void a_disk_in_the_guests_memory_is_no_leak(void **state)
+{
+	struct play *p = play(state);
+	uint64_t node = make_node(p, make_bdev(p, make_disk(p, "ram0", 1)));
+
+	sender_knows(p);
+	writes(p, SENDER, node);
+	assert_int_equal(p->count, 1);
+	record_of(p, KT_RECORD_SPREAD, KT_KIND_DISK);
 }
 
 static void a_mapped_disk_is_read_and_written(void **state)
@@ -302,8 +323,20 @@ static void a_mapped_disk_is_read_and_written(void **state)
 	sender_knows(p);
 	hook3(p, KT_HOOK_mmap_file, SENDER, node, 3, MAP_SHARED);
 	record_of(p, KT_RECORD_SPREAD, KT_KIND_DISK);
+	record_of(p, KT_RECORD_LEAK, KT_KIND_DISK);
 	hook3(p, KT_HOOK_mmap_file, RECEIVER, node, 1, 2);
 	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_file_on_another_machines_disk_is_a_leak(void **state)
+{
+	struct play *p = play(state);
+	uint64_t sb = make_sb(p, EXT4, "ext4", make_bdev(p, make_disk(p, "nbd3", 43)));
+	uint64_t file = make_file(p, sb);
+
+	sender_knows(p);
+	writes(p, SENDER, file);
+	assert_int_equal(record_of(p, KT_RECORD_LEAK, KT_KIND_DISK)->leak_kind, KT_LEAK_DEVICE);
 }
 
 /* --- images --------------------------------------------------------------------- */
@@ -312,8 +345,8 @@ static void a_file_in_an_image_is_in_the_image(void **state)
 {
 	struct play *p = play(state);
 	uint64_t disk = make_disk(p, "vdb", 254);
-	uint64_t image = make_file(p, make_sb(p, EXT4, make_bdev(p, disk)));
-	uint64_t bdev = make_bdev(p, make_loop(p, image)), sb = make_sb(p, EXT4, bdev);
+	uint64_t image = make_file(p, make_sb(p, EXT4, "ext4", make_bdev(p, disk)));
+	uint64_t bdev = make_bdev(p, make_loop(p, image)), sb = make_sb(p, EXT4, "ext4", bdev);
 	uint64_t file = make_file(p, sb), other = make_file(p, sb);
 
 	sender_knows(p);
@@ -336,13 +369,13 @@ static void a_file_in_an_image_is_in_the_image(void **state)
 static void an_image_that_is_written_is_in_its_files(void **state)
 {
 	struct play *p = play(state);
-	uint64_t image = make_file(p, make_sb(p, EXT4, 0));
+	uint64_t image = make_file(p, make_sb(p, EXT4, "ext4", 0));
 	uint64_t bdev = make_bdev(p, make_loop(p, image));
-	uint64_t file = make_file(p, make_sb(p, EXT4, bdev));
+	uint64_t file = make_file(p, make_sb(p, EXT4, "ext4", bdev));
 
 	sender_knows(p);
 	/* By a file in it first: then what is written to it has no new label. */
-	writes(p, SENDER, make_file(p, make_sb(p, EXT4, bdev)));
+	writes(p, SENDER, make_file(p, make_sb(p, EXT4, "ext4", bdev)));
 	reads(p, OTHER, file);
 	assert_int_equal(process(p, OTHER), 0);
 	writes(p, SENDER, image);
@@ -355,7 +388,7 @@ static void an_image_that_is_written_is_in_its_files(void **state)
 /* An inode of an overlay; up to three words lie behind it, as in struct ovl_inode. */
 static uint64_t make_overlaid(struct play *p, uint64_t upper, uint64_t second, uint64_t third)
 {
-	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS, 0), S_IFREG);
+	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS, "overlay", 0), S_IFREG);
 
 	put(p, inode + p->g->inode_size, upper, 8);
 	put(p, inode + p->g->inode_size + 8, second, 8);
@@ -381,7 +414,7 @@ static void maps_and_layer_knows(struct play *p, uint64_t overlaid, uint64_t lay
 static void an_overlays_file_is_its_upper_one(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4, 0));
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
 
 	maps_and_layer_knows(p, make_overlaid(p, make_dentry(p, inode_of(p, layer)), 0, 0), layer);
 }
@@ -389,7 +422,7 @@ static void an_overlays_file_is_its_upper_one(void **state)
 static void an_overlays_file_is_its_lower_inode(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4, 0));
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
 
 	maps_and_layer_knows(p, make_overlaid(p, 0, inode_of(p, layer), 0), layer);
 }
@@ -397,7 +430,7 @@ static void an_overlays_file_is_its_lower_inode(void **state)
 static void an_overlays_file_is_its_lower_path(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4, 0)), dentry;
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0)), dentry;
 
 	dentry = make_dentry(p, inode_of(p, layer));
 	maps_and_layer_knows(p, make_overlaid(p, 0, blank(p), dentry), layer);
@@ -406,7 +439,7 @@ static void an_overlays_file_is_its_lower_path(void **state)
 static void an_overlays_file_is_in_its_lower_stack(void **state)
 {
 	struct play *p = play(state);
-	uint64_t layer = make_file(p, make_sb(p, EXT4, 0)), stack = blank(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0)), stack = blank(p);
 
 	put(p, stack, 1, 4);
 	put(p, stack + 8, blank(p), 8);
@@ -426,6 +459,64 @@ static void an_overlay_of_nonsense_is_a_file_of_its_own(void **state)
 	assert_int_equal(process(p, RECEIVER), 1);
 }
 
+/* --- file systems of other machines ----------------------------------------------- */
+
+static void a_file_that_a_server_keeps_is_a_leak(void **state)
+{
+	static const char *const types[] = { "9p",   "virtiofs", "nfs",	   "nfs4",    "cifs",
+					     "smb3", "ceph",	 "vboxsf", "orangefs" };
+	struct play *p = play(state);
+	uint64_t cause = 0;
+
+	sender_knows(p);
+	for (size_t i = 0; i < p->count; i++)
+		if (p->records[i].target.pid == 1000 + SENDER)
+			cause = p->records[i].seq;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		uint64_t file = make_file(p, make_sb(p, 0x6969, types[i], 0));
+		const struct kt_record *leak;
+
+		writes(p, SENDER, file);
+		assert_int_equal(p->count, 2);
+		leak = record_of(p, KT_RECORD_LEAK, KT_KIND_FILE);
+		assert_int_equal(leak->leak_kind, KT_LEAK_FILESYSTEM);
+		assert_int_equal(leak->cause, cause);
+		assert_string_equal(leak->target.fs_type, types[i]);
+		assert_int_equal(leak->target.name_len, 10);
+		assert_memory_equal(leak->target.name, "10.9.0.1:/", 10);
+		assert_int_equal(leak->path_len, 6);
+		assert_memory_equal(leak->path, "/plain", 6);
+		writes(p, SENDER, file);
+		assert_int_equal(p->count, 0);
+	}
+}
+
+static void a_file_of_the_guest_is_no_leak(void **state)
+{
+	static const char *const types[] = { "ext4", "tmpfs", "fuse", "nfs4x", "virtiofs2", "" };
+	struct play *p = play(state);
+
+	sender_knows(p);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		writes(p, SENDER, make_file(p, make_sb(p, EXT4, types[i], 0)));
+		assert_int_equal(p->count, 1);
+		record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE);
+	}
+}
+
+static void each_process_that_writes_it_leaks(void **state)
+{
+	struct play *p = play(state);
+	uint64_t file = make_file(p, make_sb(p, 0x6969, "nfs4", 0));
+
+	sender_knows(p);
+	writes(p, SENDER, file);
+	reads(p, RECEIVER, file);
+	writes(p, RECEIVER, file);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(record_of(p, KT_RECORD_LEAK, KT_KIND_FILE)->source.pid, 1000 + RECEIVER);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -434,7 +525,9 @@ int main(void)
 		TEST(a_managed_file_is_read_from_its_raw_disk),
 		TEST(who_reads_a_raw_disk_first_is_told),
 		TEST(a_disk_written_raw_may_be_in_each_of_its_files),
+		TEST(a_disk_in_the_guests_memory_is_no_leak),
 		TEST(a_mapped_disk_is_read_and_written),
+		TEST(a_file_on_another_machines_disk_is_a_leak),
 		TEST(a_file_in_an_image_is_in_the_image),
 		TEST(an_image_that_is_written_is_in_its_files),
 		TEST(an_overlays_file_is_its_upper_one),
@@ -442,6 +535,9 @@ int main(void)
 		TEST(an_overlays_file_is_its_lower_path),
 		TEST(an_overlays_file_is_in_its_lower_stack),
 		TEST(an_overlay_of_nonsense_is_a_file_of_its_own),
+		TEST(a_file_that_a_server_keeps_is_a_leak),
+		TEST(a_file_of_the_guest_is_no_leak),
+		TEST(each_process_that_writes_it_leaks),
 	};
 	int failed = 0;
 

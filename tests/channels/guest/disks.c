@@ -348,6 +348,54 @@ CHANNEL(image_other, .name = "image/other-file", .hook = "", .carrier = "", .fla
 	.setup = setup_image_two, .send = write_by_file, .receive = read_other,
 	.teardown = unmount_image);
 
+/* --- out of the guest ----------------------------------------------------- */
+
+/* The disk with the serial "spare", which the lab gives the guest for this. */
+static int setup_spare(struct run *r)
+{
+	char path[64], serial[21] = "";
+
+	for (r->DRIVE = 'a'; r->DRIVE <= 'z'; r->DRIVE++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/block/vd%c/serial", (int)r->DRIVE);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, serial, sizeof(serial) - 1) >= 5 && !memcmp(serial, "spare", 5)) {
+			close(fd);
+			return 0;
+		}
+		close(fd);
+	}
+	return absent("the guest has no disk to spare");
+}
+
+static const char *spare(const struct run *r)
+{
+	static char path[16];
+
+	snprintf(path, sizeof(path), "/dev/vd%c", (int)r->DRIVE);
+	return path;
+}
+
+static int leak_written(struct run *r, const void *data, size_t size)
+{
+	return write_at(spare(r), 0, 0, data, size);
+}
+
+static int leak_written_directly(struct run *r, const void *data, size_t size)
+{
+	return write_at(spare(r), 0, O_DIRECT, data, size);
+}
+
+#define DEVICE(id, text, sends)                                                                    \
+	CHANNEL(id, .name = "leak/disk/" text, .hook = "file_permission", .flags = LEAK,           \
+		.leak = "kind=device", .setup = setup_spare, .send = sends)
+
+DEVICE(spare_write, "write", leak_written);
+DEVICE(spare_direct, "o-direct", leak_written_directly);
+
 NOT_COVERED(device_mapper, "device mapper (LVM, LUKS), md: a disk that lies on other disks",
 	    "each is a disk of its own here; who reads the disk below it raw is not marked");
 NOT_COVERED(mapped_disk,
@@ -356,3 +404,5 @@ NOT_COVERED(mapped_disk,
 NOT_COVERED(
 	nfsd, "nfsd, ksmbd and in-kernel iSCSI targets of the guest that send a managed file out",
 	"kernel threads read it, which are no process; who asked is in the module's own tables");
+NOT_COVERED(far_disks, "disks of other machines that look like any other: iSCSI, NVMe over fabrics",
+	    "a file on nbd, rbd or DRBD is a leak; these disks are known by name");
