@@ -314,8 +314,12 @@ static __always_inline void read_from(struct event *e, u32 flow)
 	if (!pending_publish(e))
 		reader_overflowed(e);
 	labels = carrier_labels(e);
-	if (labels && !actor_is_kthread(e))
+	if (!labels)
+		return;
+	if (!actor_is_kthread(e))
 		process_join(e, e->task, labels, 1);
+	else if (e->carrier_kind == KT_KIND_FILE)
+		served_leak(e, labels);
 }
 
 /*

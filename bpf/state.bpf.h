@@ -301,7 +301,7 @@ MAP(elsewhere, BPF_MAP_TYPE_LRU_HASH, struct kt_elsewhere_key, u64, 1 << 12, NON
 
 /* Labels that a process is known to have written out of the guest; see storage_leak(). */
 struct kt_written_key {
-	u64 process; /* signal_struct */
+	u64 process; /* signal_struct; 0: nfsd */
 	u64 since_ns; /* kt_managed.since_ns: the same process still */
 	struct kt_file_key to;
 };

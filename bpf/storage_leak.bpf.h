@@ -5,7 +5,8 @@
  * on the guest's disk has not, though the host keeps that as well.)
  *
  * One record for each process and file or disk, and one more when it has further
- * labels: a copy of a large file is one leak, not one for each write.
+ * labels: a copy of a large file is one leak, not one for each write. The guest's own
+ * nfsd is the other way out: it reads a file for another machine.
  */
 #ifndef KVMTAINT_STORAGE_LEAK_BPF_H
 #define KVMTAINT_STORAGE_LEAK_BPF_H
@@ -19,6 +20,8 @@ static const char outside_fs[][KT_COMM_LEN] __attribute__((aligned(8))) = {
 /* Disks of other machines, and disks in the guest's memory, by how their names begin. */
 static const char outside_disk[][4] __attribute__((aligned(4))) = { "nbd", "rbd", "drb" };
 static const char memory_disk[][4] __attribute__((aligned(4))) = { "ram", "zra" };
+
+#define NFSD		0x6473666eULL /* "nfsd" and its NUL: the name of its threads */
 
 #define COUNT_OF(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -89,17 +92,32 @@ static __always_inline void describe_mounted(struct event *e, struct kt_object *
 			guest_string(e, g64(e, mount + guest.mount_devname), o->name, KT_ADDR_LEN);
 }
 
-/* Whether the process is known to have written these labels to the carrier at hand. */
-static __always_inline u64 *written_out_before(struct event *e, struct kt_written_key *key,
-					       u64 task)
+/* Whether a record has said that these labels left by key. */
+static __always_inline bool left_before(const struct kt_written_key *key, u64 labels)
 {
-	struct kt_object_key process = { .gva = g64(e, task + guest.task_signal) };
-	struct kt_process *managed = bpf_map_lookup_elem(&processes, &process);
+	u64 *before = bpf_map_lookup_elem(&written_out, key);
 
-	key->process = process.gva;
-	key->since_ns = managed ? managed->managed.since_ns : 0;
-	key->to = e->key;
-	return bpf_map_lookup_elem(&written_out, key);
+	return before && !(labels & ~*before);
+}
+
+static __always_inline void left_now(const struct kt_written_key *key, u64 labels)
+{
+	u64 *before = bpf_map_lookup_elem(&written_out, key);
+
+	if (before)
+		labels |= *before;
+	bpf_map_update_elem(&written_out, key, &labels, BPF_ANY);
+}
+
+static __always_inline void leak_begin(struct event *e, u64 task, u32 kind, u64 labels, u64 cause)
+{
+	record_begin(e, KT_RECORD_LEAK);
+	record_actor(e);
+	describe_process(e, &e->record.source, task);
+	describe_carrier(e, &e->record.target);
+	e->record.leak_kind = kind;
+	e->record.labels = labels;
+	e->record.cause = cause;
 }
 
 /*
@@ -110,7 +128,9 @@ __noinline int storage_leak(struct event *e, u64 task, u64 labels, u32 from)
 {
 	char type[KT_COMM_LEN] __attribute__((aligned(8))) = {};
 	struct kt_written_key key = {};
-	u64 *before, cause = 0;
+	struct kt_object_key process = {};
+	struct kt_process *managed;
+	u64 cause = 0;
 	u32 kind;
 
 	if (!e || !task)
@@ -118,27 +138,45 @@ __noinline int storage_leak(struct event *e, u64 task, u64 labels, u32 from)
 	kind = storage_outside(e, type, from);
 	if (!kind)
 		return 0;
-	before = written_out_before(e, &key, task);
-	if (before && !(labels & ~*before))
+	process.gva = g64(e, task + guest.task_signal);
+	managed = bpf_map_lookup_elem(&processes, &process);
+	key.process = process.gva;
+	key.since_ns = managed ? managed->managed.since_ns : 0;
+	key.to = e->key;
+	if (left_before(&key, labels))
 		return 0;
-	process_labels(key.process, &cause);
-	record_begin(e, KT_RECORD_LEAK);
-	record_actor(e);
-	describe_process(e, &e->record.source, task);
-	describe_carrier(e, &e->record.target);
+	process_labels(process.gva, &cause);
+	leak_begin(e, task, kind, labels, cause);
 	if (kind == KT_LEAK_FILESYSTEM) {
 		__builtin_memcpy(e->record.target.fs_type, type, KT_COMM_LEN);
 		describe_mounted(e, &e->record.target);
 	}
 	if (comes_again(e))
 		return 0;
-	e->record.leak_kind = kind;
-	e->record.labels = labels;
-	e->record.cause = cause;
 	record_emit(e);
-	if (before)
-		labels |= *before;
-	bpf_map_update_elem(&written_out, &key, &labels, BPF_ANY);
+	left_now(&key, labels);
+	return 0;
+}
+
+/*
+ * A kernel thread reads the file at hand. Of these nfsd hands it to another machine,
+ * whichever of its threads; to which one is in the module's own tables.
+ */
+__noinline int served_leak(struct event *e, u64 labels)
+{
+	struct kt_written_key key = {};
+
+	if (!e || (g64(e, e->task + guest.task_comm) & 0xffffffffffULL) != NFSD)
+		return 0;
+	key.to = e->key;
+	if (left_before(&key, labels))
+		return 0;
+	leak_begin(e, e->task, KT_LEAK_FILESYSTEM, labels, e->cause);
+	__builtin_memcpy(e->record.target.fs_type, "nfsd", 5);
+	if (comes_again(e))
+		return 0;
+	record_emit(e);
+	left_now(&key, labels);
 	return 0;
 }
 

@@ -517,6 +517,46 @@ static void each_process_that_writes_it_leaks(void **state)
 	assert_int_equal(record_of(p, KT_RECORD_LEAK, KT_KIND_FILE)->source.pid, 1000 + RECEIVER);
 }
 
+#define PF_KTHREAD 0x00200000
+
+static void a_file_that_nfsd_serves_is_a_leak(void **state)
+{
+	struct play *p = play(state);
+	uint64_t file = make_file(p, make_sb(p, EXT4, "ext4", 0)), seq;
+	const struct kt_record *leak;
+
+	sender_knows(p);
+	writes(p, SENDER, file);
+	seq = record_of(p, KT_RECORD_SPREAD, KT_KIND_FILE)->seq;
+	for (uint32_t who = RECEIVER; who <= OTHER; who++) {
+		set(&p->w, task(&p->w, who) + p->g->task_flags, PF_KTHREAD, 4);
+		set(&p->w, task(&p->w, who) + p->g->task_comm, 0x6473666e, 8);
+	}
+	reads(p, RECEIVER, file);
+	assert_int_equal(process(p, RECEIVER), 0);
+	assert_int_equal(p->count, 1);
+	leak = record_of(p, KT_RECORD_LEAK, KT_KIND_FILE);
+	assert_string_equal(leak->target.fs_type, "nfsd");
+	assert_int_equal(leak->cause, seq);
+	/* One record, whichever of its threads reads on. */
+	reads(p, OTHER, file);
+	assert_int_equal(p->count, 0);
+}
+
+static void a_file_that_another_kernel_thread_reads_is_no_leak(void **state)
+{
+	struct play *p = play(state);
+	uint64_t file = make_file(p, make_sb(p, EXT4, "ext4", 0));
+
+	sender_knows(p);
+	writes(p, SENDER, file);
+	set(&p->w, task(&p->w, OTHER) + p->g->task_flags, PF_KTHREAD, 4);
+	set(&p->w, task(&p->w, OTHER) + p->g->task_comm, 0x706f6f6c, 8); /* "loop" */
+	reads(p, OTHER, file);
+	assert_int_equal(p->count, 0);
+	assert_int_equal(process(p, OTHER), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -538,6 +578,8 @@ int main(void)
 		TEST(a_file_that_a_server_keeps_is_a_leak),
 		TEST(a_file_of_the_guest_is_no_leak),
 		TEST(each_process_that_writes_it_leaks),
+		TEST(a_file_that_nfsd_serves_is_a_leak),
+		TEST(a_file_that_another_kernel_thread_reads_is_no_leak),
 	};
 	int failed = 0;
 

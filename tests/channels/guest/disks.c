@@ -401,8 +401,7 @@ NOT_COVERED(device_mapper, "device mapper (LVM, LUKS), md: a disk that lies on o
 NOT_COVERED(mapped_disk,
 	    "a disk that a process has mapped, when a file on it becomes managed later",
 	    "who maps it afterwards is marked, and who reads it");
-NOT_COVERED(
-	nfsd, "nfsd, ksmbd and in-kernel iSCSI targets of the guest that send a managed file out",
-	"kernel threads read it, which are no process; who asked is in the module's own tables");
+NOT_COVERED(targets, "ksmbd and in-kernel iSCSI targets of the guest that send a managed file out",
+	    "kernel threads read it, which are no process; nfsd's are known by their name");
 NOT_COVERED(far_disks, "disks of other machines that look like any other: iSCSI, NVMe over fabrics",
 	    "a file on nbd, rbd or DRBD is a leak; these disks are known by name");
