@@ -20,6 +20,7 @@ enum bringer {
 	BY_MAPPER, /* the process that is walked has it mapped */
 	BY_CONTENT, /* e->given, a file that is stored in it */
 	BY_MEDIUM, /* e->given, the disk or image that it is stored in */
+	BY_WIRE, /* another VM: e->given */
 };
 
 /* Labels of the carrier, and e->cause. */
@@ -191,6 +192,13 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		fresh->disk.managed = managed;
 		bpf_probe_read_kernel(fresh->disk.name, KT_DISK_NAME, e->record.target.name);
 		return disks_add(&object, &fresh->disk, labels, grown);
+	case KT_KIND_TERMINAL:
+		fresh->terminal.managed = managed;
+		__builtin_memcpy(fresh->terminal.name, e->record.target.name, KT_TTY_LEN);
+		return terminals_add(&object, &fresh->terminal, labels, grown);
+	case KT_KIND_FUSE:
+		fresh->fuse.managed = managed;
+		return fuse_add(&object, &fresh->fuse, labels, grown);
 	}
 	return NULL;
 }
@@ -252,7 +260,10 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 	}
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
-	record_actor(e);
+	if (from == BY_WIRE)
+		e->record.source = e->given;
+	else
+		record_actor(e);
 	describe_carrier(e, &e->record.target);
 	if (from == BY_ACTOR)
 		e->record.source = e->record.actor;
@@ -305,6 +316,8 @@ static __always_inline void reader_overflowed(struct event *e)
 	process_join(e, e->task, all_labels, 1);
 }
 
+__noinline int wires_read(struct event *e);
+
 /* P2, P6: who reads a managed carrier becomes managed. */
 static __always_inline void read_from(struct event *e, u32 flow)
 {
@@ -313,6 +326,10 @@ static __always_inline void read_from(struct event *e, u32 flow)
 	e->flow = flow;
 	if (!pending_publish(e))
 		reader_overflowed(e);
+	if (e->carrier_kind == KT_KIND_SOCKET && wires_shared()) {
+		wires_read(e);
+		e->flow = flow;
+	}
 	labels = carrier_labels(e);
 	if (!labels)
 		return;
@@ -337,6 +354,16 @@ static __always_inline void read_locked(struct event *e, u32 flow)
 
 /* P3, P5: what a managed process writes becomes managed. */
 static __always_inline void write_to(struct event *e, u32 flow)
+{
+	u64 labels = actor_labels(e);
+
+	e->flow = flow;
+	if (labels)
+		carrier_join(e, labels, BY_ACTOR);
+}
+
+/* The same for what may be a file or a disk: that may be outside the guest. */
+static __always_inline void write_to_storage(struct event *e, u32 flow)
 {
 	u64 labels = actor_labels(e);
 

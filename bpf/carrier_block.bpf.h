@@ -82,6 +82,7 @@ __noinline int carrier_is_disk(struct event *e, u64 disk)
 	e->carrier_kind = KT_KIND_DISK;
 	e->carrier = disk;
 	e->overlaid = 0;
+	e->fuse = 0;
 	e->key.ino = disk;
 	e->key.fs = 0;
 	e->key.generation = 0;
@@ -109,6 +110,7 @@ static __always_inline void content_keep(struct event *e)
 	e->content.key = e->key;
 	e->content.name_key = e->name_key;
 	e->content.overlaid = e->overlaid;
+	e->content.fuse = e->fuse;
 }
 
 static __always_inline void content_at_hand(struct event *e)
@@ -120,6 +122,7 @@ static __always_inline void content_at_hand(struct event *e)
 	e->key = e->content.key;
 	e->name_key = e->content.name_key;
 	e->overlaid = e->content.overlaid;
+	e->fuse = e->content.fuse;
 }
 
 #endif

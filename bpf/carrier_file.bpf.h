@@ -11,6 +11,7 @@
 #define KVMTAINT_CARRIER_FILE_BPF_H
 
 #include "carrier_block.bpf.h"
+#include "carrier_device.bpf.h"
 #include "carrier_inet.bpf.h"
 
 /* include/linux/fs.h */
@@ -190,7 +191,10 @@ static __always_inline int carrier_is_memory_file(struct event *e, u64 file, u64
 	return carrier_is_memory(e, g64(e, task + guest.task_mm), task) ? MEMORY_FILE : 0;
 }
 
-/* The open file becomes the carrier at hand; false: it is no carrier. */
+/*
+ * The open file becomes the carrier at hand; false: it is no carrier. S_IFCHR: a
+ * device, of which carrier_device.bpf.h knows whether it is one.
+ */
 __noinline int carrier_is_file(struct event *e, u64 file)
 {
 	u64 inode;
@@ -221,6 +225,8 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 		carrier_is_socket(e,
 				  g64(e, g64(e, file + guest.file_private_data) + guest.socket_sk));
 		return S_IFSOCK;
+	case S_IFCHR:
+		return S_IFCHR;
 	}
 	return 0;
 }
@@ -234,7 +240,11 @@ static __always_inline void file_is_read(struct event *e, u64 file)
 		early_read(e, e->carrier);
 		carrier_is_file(e, file);
 	}
-	if (kind)
+	if (kind == S_IFCHR)
+		kind = device_to_read(e, file);
+	if (kind == S_IFREG && e->fuse)
+		fuse_is_read(e, KT_FLOW_READ);
+	else if (kind)
 		read_from(e, pending_flow(e->carrier_kind));
 	else if (!e->failed)
 		pending_done(e);
@@ -247,8 +257,12 @@ static __always_inline void file_is_written(struct event *e, u64 file)
 
 	if (kind == MEMORY_FILE)
 		poke_into(e);
+	else if (kind == S_IFCHR)
+		device_is_written(e, file);
 	else if (kind && kind != S_IFSOCK)
-		write_to(e, KT_FLOW_WRITE);
+		write_to_storage(e, KT_FLOW_WRITE);
+	if (kind == S_IFREG && e->fuse)
+		fuse_is_written(e, KT_FLOW_WRITE);
 }
 
 /* security_file_permission(file, mask) */
@@ -280,10 +294,12 @@ static __always_inline void on_mmap_file(struct event *e)
 	writes = (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
 		 (g32(e, e->args[0] + guest.file_mode) & FMODE_WRITE);
 	read_from(e, KT_FLOW_MMAP);
-	if (!writes)
-		return;
-	pending_publish_map(e);
-	write_to(e, KT_FLOW_MMAP);
+	if (writes) {
+		pending_publish_map(e);
+		write_to_storage(e, KT_FLOW_MMAP);
+	}
+	if (e->fuse)
+		fuse_is_mapped(e, writes);
 }
 
 /* do_splice(in, off_in, out, off_out, len, flags) */

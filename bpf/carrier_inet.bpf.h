@@ -8,10 +8,8 @@
 #ifndef KVMTAINT_CARRIER_INET_BPF_H
 #define KVMTAINT_CARRIER_INET_BPF_H
 
-#include "sock_tables.bpf.h"
+#include "wire.bpf.h"
 
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
 #define AF_PACKET   17
 #define DEVICE_NAME 16 /* IFNAMSIZ */
 
@@ -48,8 +46,15 @@ __noinline int leak(struct event *e, u64 sk, u32 kind, u64 bytes)
 		__builtin_memcpy(e->record.target.name, e->given.name, DEVICE_NAME);
 		e->record.target.name_len = DEVICE_NAME;
 	}
-	if (!comes_again(e))
-		record_emit(e);
+	if (wires_shared())
+		wire_of(e, sk);
+	else
+		e->wire_key.protocol = 0;
+	if (comes_again(e))
+		return 0;
+	e->record.seq = record_emit(e);
+	if (e->wire_key.protocol)
+		wire_publish(e);
 	return 0;
 }
 
@@ -305,6 +310,7 @@ static __always_inline u32 udp_deliver(struct event *e)
 	struct kt_elsewhere_key key = {};
 	u64 now = bpf_ktime_get_ns(), *until;
 
+	e->found_group = 0;
 	elsewhere_key(e, &key);
 	until = bpf_map_lookup_elem(&elsewhere, &key);
 	if (until && now < *until)

@@ -121,6 +121,8 @@ static __always_inline void on_sk_free(struct event *e)
 
 	if (early_count)
 		early_freed(e, key.gva);
+	if (wires_shared())
+		wire_drop(e, key.gva);
 	bpf_map_delete_elem(&routes, &key);
 	if (!socket)
 		return;

@@ -28,14 +28,21 @@ static __always_inline void on_inode_setxattr(struct event *e)
 	bool mapped = guest.vfsmount_idmap != KT_ABSENT;
 	u64 dentry = mapped ? e->args[1] : e->args[0], name = mapped ? e->args[2] : e->args[1];
 
-	if (actor_labels(e) && xattr_is_data(e, name) && carrier_is_dentry(e, dentry))
-		write_to(e, KT_FLOW_WRITE);
+	if (!actor_labels(e) || !xattr_is_data(e, name) || !carrier_is_dentry(e, dentry))
+		return;
+	write_to_storage(e, KT_FLOW_WRITE);
+	if (e->fuse)
+		fuse_is_written(e, KT_FLOW_WRITE);
 }
 
 /* security_inode_getxattr(dentry, name) */
 static __always_inline void on_inode_getxattr(struct event *e)
 {
-	if (xattr_is_data(e, e->args[1]) && carrier_is_dentry(e, e->args[0]))
+	if (!xattr_is_data(e, e->args[1]) || !carrier_is_dentry(e, e->args[0]))
+		return;
+	if (e->fuse)
+		fuse_is_read(e, KT_FLOW_READ);
+	else
 		read_from(e, KT_FLOW_READ);
 }
 
@@ -56,7 +63,7 @@ static __always_inline void on_inode_init(struct event *e)
 	e->dentry = alias ? alias - guest.dentry_alias : 0;
 	e->leaf = e->args[2];
 	e->mount = mount_of(e, sb);
-	write_to(e, KT_FLOW_WRITE);
+	write_to_storage(e, KT_FLOW_WRITE);
 }
 
 /* security_inode_readlink(dentry) */

@@ -7,7 +7,7 @@
 #ifndef KVMTAINT_INODE_BPF_H
 #define KVMTAINT_INODE_BPF_H
 
-#include "carrier.bpf.h"
+#include "carrier_fuse.bpf.h"
 
 /* include/uapi/linux/stat.h */
 #define S_IFMT		     0170000
@@ -158,8 +158,11 @@ static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
 		bottom = overlay_bottom(e, inode);
 		e->overlaid = bottom != inode;
 		inode = bottom;
-		inode_key(e, inode, g64(e, inode + guest.inode_sb), &e->key);
+		sb = g64(e, inode + guest.inode_sb);
+		magic = g64(e, sb + guest.sb_magic);
+		inode_key(e, inode, sb, &e->key);
 	}
+	e->fuse = magic == FUSE_SUPER_MAGIC ? sb : 0;
 	e->carrier_kind = KT_KIND_FILE;
 	e->carrier = inode;
 	return !e->failed;

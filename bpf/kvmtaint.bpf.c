@@ -18,6 +18,8 @@
 #include "carrier_key.bpf.h"
 #include "carrier_xattr.bpf.h"
 #include "carrier_core.bpf.h"
+#include "carrier_tty.bpf.h"
+#include "carrier_fuse.bpf.h"
 #include "process.bpf.h"
 #include "mapping.bpf.h"
 
@@ -65,6 +67,7 @@ int handle_scan(void *ctx)
 	}
 	work_end(e);
 	if (e->settling && !comes_again(e)) {
+		wires_seen = e->wires_epoch;
 		event_say_lost(e);
 		work_reset(e);
 		bpf_tail_call(ctx, &handlers, e->hook);
@@ -89,7 +92,7 @@ int handle_walk(void *ctx)
 	return 0;
 }
 
-/* Before an event's handler: what earlier ones could not settle. */
+/* Before an event's handler: what earlier ones could not settle, and what other VMs sent. */
 SEC("raw_tp")
 int handle_settle(void *ctx)
 {
@@ -99,7 +102,9 @@ int handle_settle(void *ctx)
 		return 0;
 	e->settling = 1;
 	actor_task(e);
-	bpf_for_each_map_elem(&unsettled, settle_step, &e, 0);
+	if (unsettled_count)
+		bpf_for_each_map_elem(&unsettled, settle_step, &e, 0);
+	wires_scan(e);
 	bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
 	return 0;
 }
@@ -165,7 +170,7 @@ static __always_inline void event_run(void *ctx, struct event *e)
 			return;
 		}
 	}
-	if (unsettled_count)
+	if (unsettled_count || wires_are_new())
 		bpf_tail_call(ctx, &handlers, HANDLER_SETTLE);
 	bpf_tail_call(ctx, &handlers, e->hook);
 }
@@ -278,7 +283,7 @@ int before_attach(struct bpf_raw_tracepoint_args *ctx)
 	if (carrier_is_file(e, ctx->args[2]) == S_IFREG) {
 		read_from(e, KT_FLOW_BEFORE_ATTACH);
 		if (ctx->args[3])
-			write_to(e, KT_FLOW_BEFORE_ATTACH);
+			write_to_storage(e, KT_FLOW_BEFORE_ATTACH);
 	}
 	event_end(ctx, e);
 	return 0;

@@ -14,6 +14,7 @@
 #define KT_ABSENT     ((__s32)-1) /* a field that this guest does not have */
 #define KT_COMM_LEN   16
 #define KT_NAME_LEN   64
+#define KT_TTY_LEN    16
 #define KT_PATH_MAX   1024 /* bytes of a path in a record, with its NUL */
 #define KT_ADDR_LEN   108 /* UNIX socket name, as sockaddr_un */
 #define KT_SLOTS_MAX  1024 /* memslots that one VM may have */
@@ -99,7 +100,8 @@ struct kt_file_key {
 };
 
 struct kt_object_key {
-	__u64 gva; /* signal_struct, pipe_inode_info, sock, msg_msg, key or gendisk */
+	/* signal_struct, pipe_inode_info, sock, msg_msg, key, gendisk, tty_struct or fuse_conn */
+	__u64 gva;
 };
 
 struct kt_file {
@@ -150,6 +152,15 @@ struct kt_disk {
 	char name[KT_DISK_NAME];
 };
 
+struct kt_terminal {
+	struct kt_managed managed;
+	char name[KT_TTY_LEN]; /* the kernel's: pts0 is /dev/pts/0 */
+};
+
+struct kt_fuse {
+	struct kt_managed managed;
+};
+
 enum kt_record_type {
 	KT_RECORD_SPREAD = 1,
 	KT_RECORD_LEAK,
@@ -168,6 +179,17 @@ enum kt_kind {
 	KT_KIND_MESSAGE, /* of a System V or POSIX message queue */
 	KT_KIND_KEY,
 	KT_KIND_DISK, /* with its partitions */
+	KT_KIND_VM, /* another traced VM, as a source: pid, name, and ino: seq of its record */
+	KT_KIND_TERMINAL, /* a pty, both its ends; or another tty */
+	KT_KIND_FUSE, /* a FUSE file system and its server, as one way between them */
+	KT_KIND_DEVICE, /* of a leak: where it went; no carrier */
+};
+
+/* What of a terminal is a flow: --terminals. Each takes in the ones before. */
+enum kt_terminals {
+	KT_TERMINALS_SHOWN, /* that a managed process wrote on it is told, no more */
+	KT_TERMINALS_OUTPUT, /* who reads a pty's master reads what was written on it */
+	KT_TERMINALS_BOTH, /* and who reads it, what was typed */
 };
 
 /* Why a flow could be missed: reasons of a "lost" record. */
@@ -180,6 +202,7 @@ enum kt_lost {
 	KT_LOST_WALK_BOUND, /* a guest list or path longer than the engine follows */
 	KT_LOST_RECURSION, /* the host kernel skipped a program */
 	KT_LOST_RING_FULL, /* records dropped; memberships were kept */
+	KT_LOST_WIRE_FULL, /* no room to tell other VMs of what is sent */
 	KT_LOST_MAX,
 };
 
@@ -200,6 +223,7 @@ enum kt_flow {
 	KT_FLOW_POKE, /* into them */
 	KT_FLOW_CORE_DUMP,
 	KT_FLOW_STORED, /* a file and the disk or image that its file system lies on */
+	KT_FLOW_WIRE, /* sent by a process in another traced VM */
 	KT_FLOW_MAX,
 };
 
@@ -209,6 +233,8 @@ enum kt_leak_kind {
 	KT_LEAK_UNRESOLVED, /* routed to this host, but nobody here receives it */
 	KT_LEAK_FILESYSTEM, /* a file that another machine, or the host, stores */
 	KT_LEAK_DEVICE, /* a block device, raw */
+	KT_LEAK_CONSOLE, /* to a serial line, a virtio console or port, a screen, the kernel's log
+			  */
 };
 
 struct kt_endpoint {
@@ -237,8 +263,8 @@ struct kt_object {
 	__u16 protocol; /* IPPROTO_* */
 	__u16 name_len; /* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Disk: its name. File
-	 * that is a leak: what is mounted ("server:/export"). */
+	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Disk, terminal, device:
+	 * name. File that is a leak: what is mounted ("server:/export"). */
 	char name[KT_ADDR_LEN];
 	__u32 pad;
 };

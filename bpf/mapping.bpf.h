@@ -371,6 +371,10 @@ static long mapping_step(u32 step, struct event **at_hand)
 	} else if (found == FOUND_FILE) {
 		carrier_join(e, e->map.labels, BY_MAPPER);
 		storage_leak(e, e->map.task, e->map.labels, BY_MAPPER);
+		/* What is stored in a file on FUSE is written back to its server. */
+		e->cause = e->map.cause;
+		if (e->fuse && carrier_is_fuse(e, fuse_of_super(e, e->fuse)))
+			carrier_join(e, e->map.labels, BY_MAPPER);
 	} else if (found == FOUND_MEDIUM) {
 		carrier_join(e, e->map.labels, BY_CONTENT);
 		if (e->content_written)

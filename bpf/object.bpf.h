@@ -65,6 +65,10 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 		return bpf_map_lookup_elem(&keys, &key);
 	case KT_KIND_DISK:
 		return bpf_map_lookup_elem(&disks, &key);
+	case KT_KIND_TERMINAL:
+		return bpf_map_lookup_elem(&terminals, &key);
+	case KT_KIND_FUSE:
+		return bpf_map_lookup_elem(&fuse, &key);
 	}
 	return NULL;
 }
@@ -185,6 +189,17 @@ static __always_inline void describe_disk(struct event *e, struct kt_object *o)
 	record_path(e);
 }
 
+/* A terminal's name, of the kernel's own making: a driver's and a number. */
+static __always_inline void describe_terminal(struct event *e, struct kt_object *o, u64 tty)
+{
+	o->kind = KT_KIND_TERMINAL;
+	o->gva = tty;
+	if (guest_copy(e, tty + guest.tty_name, KT_TTY_LEN) != KT_TTY_LEN)
+		return;
+	bpf_probe_read_kernel(o->name, KT_TTY_LEN, e->scratch);
+	o->name_len = KT_TTY_LEN;
+}
+
 /* Fills o with the carrier at hand; a file's path goes to the record's path. */
 __noinline int describe_carrier(struct event *e, struct kt_object *o)
 {
@@ -216,8 +231,12 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 	case KT_KIND_DISK:
 		describe_disk(e, o);
 		break;
+	case KT_KIND_TERMINAL:
+		describe_terminal(e, o, e->carrier);
+		break;
 	case KT_KIND_MESSAGE:
-		o->kind = KT_KIND_MESSAGE;
+	case KT_KIND_FUSE:
+		o->kind = e->carrier_kind;
 		o->gva = e->carrier;
 		break;
 	case KT_KIND_PIPE:

@@ -80,6 +80,7 @@ static __always_inline bool pending_publish(struct event *e)
 		return false;
 	}
 	reader->maps = 0;
+	reader->kind = e->carrier_kind;
 	reader_reads(reader, e->carrier);
 	return true;
 }
@@ -203,9 +204,12 @@ static long pending_step(u32 slot, struct event **at_hand)
 		return 0;
 	task = reader->task;
 	/* Else the thread has gone, and the slot may be another's. */
-	if (reader->carrier != e->carrier || task == e->task)
+	if (reader->carrier != e->carrier)
 		return 0;
-	if (thread_may_read(e, task) && !(g32(e, task + guest.task_flags) & PF_KTHREAD))
+	/* What came by itself the thread may have read, and gone on, before this event. */
+	if (!e->arrived && (task == e->task || !thread_may_read(e, task)))
+		return 0;
+	if (!(g32(e, task + guest.task_flags) & PF_KTHREAD))
 		process_join(e, task, e->labels, 1);
 	return 0;
 }

@@ -56,6 +56,9 @@ __noinline int record_actor(struct event *e)
 
 	if (!e)
 		return 0;
+	/* Who is on the CPU has nothing to do with what another VM sent. */
+	if (e->arrived)
+		return 0;
 	describe_process(e, &e->record.actor, actor_task(e));
 	e->record.flags |= KT_RECORD_HAS_ACTOR;
 	if (actor_is_kthread(e)) {

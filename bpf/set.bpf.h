@@ -47,6 +47,8 @@ DEFINE_SET(pipes, struct kt_object_key, struct kt_pipe)
 DEFINE_SET(messages, struct kt_object_key, struct kt_message)
 DEFINE_SET(keys, struct kt_object_key, struct kt_key)
 DEFINE_SET(disks, struct kt_object_key, struct kt_disk)
+DEFINE_SET(terminals, struct kt_object_key, struct kt_terminal)
+DEFINE_SET(fuse, struct kt_object_key, struct kt_fuse)
 
 /*
  * The set could not take the object that e->record tells of: from now on what is

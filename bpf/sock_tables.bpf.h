@@ -17,6 +17,9 @@
 
 #include "inet_address.bpf.h"
 
+#define IPPROTO_TCP	 6
+#define IPPROTO_UDP	 17
+
 #define TCP_ESTABLISHED	 1 /* include/net/tcp_states.h */
 #define TCP_SYN_SENT	 2
 #define TCP_SYN_RECV	 3

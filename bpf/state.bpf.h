@@ -5,6 +5,7 @@
 
 #include "host.bpf.h"
 #include "kvmtaint.h"
+#include "wires.h"
 
 /* Set by user space before load, constant afterwards: the verifier folds them. */
 const volatile struct kt_guest guest = {};
@@ -16,6 +17,7 @@ const volatile __u32 host_levels = 4;
 const volatile bool dfa_loaded = false;
 const volatile __u64 all_labels = 0; /* that the policy can give */
 const volatile bool follow_arguments = false; /* reading /proc/PID/cmdline, environ is a flow */
+const volatile __u32 follow_terminals = KT_TERMINALS_SHOWN;
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -41,6 +43,12 @@ __u32 slots_used = 0;
 __u32 unsettled_count = 0;
 /* TCP connections that carry a label to a receiver not yet found; see carrier_inet.bpf.h. */
 __u32 early_count = 0;
+/* This VM's slot among those that share, its run, and how far it has seen the wires. */
+__u32 wire_slot = 0;
+__u64 wire_run = 0;
+__u64 wires_seen = 0;
+/* The next free bit for a label that only another VM has. */
+__u32 labels_used = KT_LABELS_MAX;
 /* enum udp_hash: is the guest's UDP table hashed as we think? See sock_tables.bpf.h. */
 __u32 udp_hash = 0;
 
@@ -50,6 +58,7 @@ __u32 udp_hash = 0;
 #define FOUND_MAX    8 /* sockets that share a port (SO_REUSEPORT) and get one datagram */
 #define PATH_SLACK   256
 #define NETS_MAX     256 /* network namespaces of the guest */
+#define WIRES_FOUND  8 /* that lead to one socket */
 
 #define SIGSTOP	     19 /* x86 */
 
@@ -74,6 +83,8 @@ struct kt_grown {
 	u32 readers; /* somebody may be reading it */
 	u32 tries; /* times it stayed unsettled; see mapping.bpf.h */
 	u32 written; /* by this event: the labels were not there before */
+	u32 arrived; /* without an event of this guest; see wire.bpf.h */
+	u32 pad;
 };
 
 /* That an object is among what grew: of the event id. Open addressing. */
@@ -92,7 +103,7 @@ struct kt_noted {
 struct kt_content {
 	u64 carrier, file, dentry;
 	struct kt_file_key key, name_key;
-	u64 overlaid;
+	u64 overlaid, fuse;
 };
 
 /* A walk over the guest's mappings; see mapping.bpf.h. */
@@ -152,6 +163,7 @@ struct event {
 	u64 file; /* struct file behind a file carrier, 0: none; of memory: a task */
 	u64 dentry; /* of a file carrier without a struct file; 0: none */
 	u64 mount; /* struct mount by which dentry's path goes */
+	u64 fuse; /* super_block of the regular file at hand, where that is FUSE's; else 0 */
 	u64 leaf; /* struct qstr below dentry, of an inode still without one; 0: none */
 	/* Of a file carrier: the inode that its name leads to. overlaid: it is overlayfs's, key is
 	 * not. */
@@ -168,7 +180,7 @@ struct event {
 	u32 walk_at; /* [0, walk_at) have been walked */
 	u32 settling; /* before the handler: what earlier events left unsettled */
 	u32 failed_before;
-	u32 pad;
+	u32 arrived; /* what is at hand grew without an event of this guest */
 	u64 failed_before_at;
 	struct mapping_walk map;
 
@@ -210,6 +222,14 @@ struct event {
 	u64 nets[NETS_MAX]; /* guest addresses of struct net */
 	struct kt_object given; /* who brings labels, where it is not who acts */
 
+	/* What comes from other VMs; see wire.bpf.h. */
+	u64 wires_epoch; /* up to which the event has looked at them */
+	struct kt_wire_key wire_key;
+	u32 wire_from; /* slot of the VM whose labels are translated */
+	u32 wire_count;
+	u64 wire_labels, wire_translated;
+	struct kt_wire wires_found[WIRES_FOUND];
+
 	u64 carrier_ino; /* of a pipe */
 	u8 scratch[SCRATCH_SIZE];
 	char path[KT_PATH_MAX + PATH_SLACK];
@@ -236,6 +256,8 @@ MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GRO
 MAP(messages, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_message, 1 << 18, GROWS);
 MAP(keys, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_key, 1 << 16, GROWS);
 MAP(disks, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_disk, 1 << 14, GROWS);
+MAP(terminals, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_terminal, 1 << 14, GROWS);
+MAP(fuse, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_fuse, 1 << 14, GROWS);
 
 /* Labels of address spaces that several processes share. */
 MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
@@ -249,6 +271,7 @@ struct kt_reader {
 	u64 task;
 	u64 carrier;
 	u64 maps; /* struct file that it is mapping shared and writable; 0: none */
+	u64 kind; /* enum kt_kind of the carrier */
 };
 #define READERS_MAX (1 << 16)
 MAP(readers, BPF_MAP_TYPE_ARRAY, u32, struct kt_reader, READERS_MAX, NONE);
@@ -306,6 +329,16 @@ struct kt_written_key {
 	struct kt_file_key to;
 };
 MAP(written_out, BPF_MAP_TYPE_LRU_HASH, struct kt_written_key, u64, 1 << 14, NONE);
+/* Shared with the other kvmtaint of this host. */
+MAP(wires, BPF_MAP_TYPE_HASH, struct kt_wire_key, struct kt_wire, KT_WIRES_MAX, GROWS);
+MAP(wire_vms, BPF_MAP_TYPE_ARRAY, u32, struct kt_wire_vm, KT_WIRE_VMS, NONE);
+MAP(wire_state, BPF_MAP_TYPE_ARRAY, u32, struct kt_wire_state, 1, BPF_F_MMAPABLE);
+
+/* Bits of this VM's labels by name, those that only other VMs have among them. */
+struct kt_label_name {
+	char text[KT_LABEL_LEN];
+};
+MAP(label_bits, BPF_MAP_TYPE_HASH, struct kt_label_name, u32, KT_LABELS_MAX, NONE);
 
 MAP(sites, BPF_MAP_TYPE_HASH, u64, struct kt_site, KT_SITES_MAX, NONE);
 MAP(memory, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct kt_memory, 1, NONE);
@@ -320,6 +353,8 @@ struct fresh {
 	struct kt_message message;
 	struct kt_key key;
 	struct kt_disk disk;
+	struct kt_terminal terminal;
+	struct kt_fuse fuse;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 
@@ -342,6 +377,21 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } deferred SEC(".maps");
+
+static __always_inline struct kt_wire_state *wires_state(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&wire_state, &zero);
+}
+
+/* Another VM of this host is traced too. */
+static __always_inline bool wires_shared(void)
+{
+	struct kt_wire_state *state = wires_state();
+
+	return state && (state->live & ~(1ULL << (wire_slot & (KT_WIRE_VMS - 1))));
+}
 
 /* value & mask, in a form that the compiler cannot prove away before the verifier sees it. */
 #define bounded(value, mask)                                                                       \

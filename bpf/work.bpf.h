@@ -20,6 +20,7 @@ static __always_inline void work_reset(struct event *e)
 	e->told_at = 0;
 	e->walk_at = 0;
 	e->settling = 0;
+	e->arrived = 0;
 	e->failed_before = 0;
 }
 
@@ -102,6 +103,7 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
 	grown->readers = has_readers;
 	grown->tries = 0;
 	grown->written = e->flow == KT_FLOW_STORED ? e->content_written : e->flow != KT_FLOW_POLICY;
+	grown->arrived = e->flow == KT_FLOW_WIRE;
 }
 
 /*
@@ -134,6 +136,7 @@ static __always_inline void work_process(struct event *e, struct kt_managed *man
 	grown->readers = has_readers;
 	grown->tries = 0;
 	grown->written = 0;
+	grown->arrived = 0;
 }
 
 /* Item grown becomes what is at hand. */
@@ -146,6 +149,7 @@ static __always_inline void work_at_hand(struct event *e, const struct kt_grown 
 	e->dentry = grown->dentry;
 	e->cause = grown->cause;
 	e->labels = grown->labels;
+	e->arrived = grown->arrived;
 }
 
 static long work_told_step(u32 at, struct event **at_hand)

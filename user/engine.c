@@ -18,8 +18,8 @@
 #include "engine_internal.h"
 
 /* The maps that operators look at. */
-static const char *const pinned_maps[] = { "files",    "processes", "sockets", "pipes",
-					   "messages", "keys",	    "disks",   "counters" };
+static const char *const pinned_maps[] = { "files", "processes", "sockets",   "pipes", "messages",
+					   "keys",  "disks",	 "terminals", "fuse",  "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 
@@ -274,6 +274,7 @@ static void limit_sets(struct kvmtaint *skel, uint32_t objects)
 
 	bpf_object__for_each_map(map, skel->obj) if (bpf_map__type(map) == BPF_MAP_TYPE_HASH &&
 						     map != skel->maps.reader_slots &&
+						     map != skel->maps.wires &&
 						     bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
 		bpf_map__set_max_entries(map, objects);
 }
@@ -295,6 +296,29 @@ static int take_kept(struct kvmtaint *skel, const struct engine_kept *kept)
 	return ret;
 }
 
+/*
+ * Loads the engine with the maps that all VMs share; where that cannot be, with maps of
+ * its own: then this VM is traced alone.
+ */
+static int load_shared(struct kvmtaint *skel, struct wires *wires)
+{
+	int alone = wires_load_begin(wires, skel->obj), ret = kvmtaint__load(skel), ended;
+
+	ended = wires_load_end(wires, skel->obj, !ret);
+	if (alone)
+		fprintf(stderr,
+			"kvmtaint: what this VM sends to other traced VMs is not followed: %s\n",
+			alone == -EBUSY	   ? "64 are traced already"
+			: alone == -EEXIST ? "they are traced by another version"
+					   : strerror(-alone));
+	if (ret || ended || alone)
+		return ret ? ret : ended;
+	skel->bss->wire_slot = wires->slot;
+	skel->bss->wire_run = wires->run;
+	skel->data->labels_used = wires_labels_used(wires);
+	return 0;
+}
+
 static int open_and_load(struct engine *engine, const struct engine_options *opt, char *err,
 			 size_t err_len)
 {
@@ -312,6 +336,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)
 		skel->rodata->all_labels |= opt->dfa->labels[s];
 	skel->rodata->follow_arguments = opt->follow_arguments;
+	skel->rodata->follow_terminals = opt->terminals;
 	choose_handlers(skel, opt->profile);
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)
@@ -327,7 +352,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	}
 	ret = opt->kept ? take_kept(skel, opt->kept) : 0;
 	if (!ret)
-		ret = kvmtaint__load(skel);
+		ret = opt->wires ? load_shared(skel, opt->wires) : kvmtaint__load(skel);
 	if (ret)
 		snprintf(
 			err, err_len,

@@ -12,6 +12,7 @@
 #include "policy.h"
 #include "profile.h"
 #include "vm.h"
+#include "wires.h"
 
 struct engine;
 
@@ -35,9 +36,11 @@ struct engine_options {
 	struct guest_mem *mem;
 	uint32_t objects_max; /* that one set may hold; 0: each set's own default */
 	bool follow_arguments; /* reading /proc/PID/cmdline and environ is a flow */
+	enum kt_terminals terminals; /* what of a terminal is a flow */
 	uint32_t readers_max; /* threads that may be known as readers; 0: 65,536 */
 	const char *pin_dir; /* where to pin the maps; NULL: nowhere */
 	const struct engine_kept *kept; /* of the engine before; NULL: none */
+	struct wires *wires; /* shared with other VMs; NULL: nothing */
 };
 
 /*

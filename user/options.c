@@ -23,6 +23,9 @@ enum {
 	KEY_MAX_READERS,
 	KEY_FOLLOW_ARGUMENTS,
 	KEY_NO_WAIT,
+	KEY_WITH,
+	KEY_MAX_WIRES,
+	KEY_TERMINALS,
 };
 
 #define ROOM_MAX		     (1 << 26)
@@ -46,6 +49,9 @@ static const struct argp_option trace_options[] = {
 	  " vmlinux-guest/hooks.def), and miss what it catches. May be repeated", 2 },
 	{ "follow-arguments", KEY_FOLLOW_ARGUMENTS, NULL, 0, "Reading /proc/PID/cmdline or environ"
 	  " of a managed process is a flow too (ps reads them of all)", 2 },
+	{ "terminals", KEY_TERMINALS, "shown|output|both", 0, "Of a terminal that a managed process"
+	  " writes on: tell it (default); who reads the master of a pty becomes managed too; and who"
+	  " reads what is typed", 2 },
 	{ NULL, 0, NULL, 0, "Records:", 3 },
 	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 3 },
 	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
@@ -53,6 +59,8 @@ static const struct argp_option trace_options[] = {
 	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 3 },
 	{ NULL, 0, NULL, 0, "Room (a full set is said, and what it cannot take counts as managed):", 4 },
 	{ "max-objects", KEY_MAX_OBJECTS, "N", 0, "Objects that each managed set may hold", 4 },
+	{ "max-wires", KEY_MAX_WIRES, "N", 0, "Connections and ports on which traced VMs of this host"
+	  " send; the first kvmtaint's counts for all", 4 },
 	{ "max-readers", KEY_MAX_READERS, "N", 0, "Guest threads that are known as readers", 4 },
 	{}
 };
@@ -73,6 +81,8 @@ static const struct argp_option release_options[] = {
 
 static const struct argp_option path_options[] = {
 	{ "json", KEY_JSON, NULL, 0, "One JSON object, with the records themselves", 1 },
+	{ "with", KEY_WITH, "FILE", 0, "Another VM's records, for what came from there. May be"
+	  " repeated", 1 },
 	{}
 };
 /* clang-format on */
@@ -110,6 +120,21 @@ static uint32_t parse_room(struct argp_state *state, const char *name, const cha
 		argp_error(state, "--%s needs a number from 1 to %d, not '%s'", name, ROOM_MAX,
 			   arg);
 	return n;
+}
+
+static enum kt_terminals parse_terminals(struct argp_state *state, const char *arg)
+{
+	static const char *const words[] = {
+		[KT_TERMINALS_SHOWN] = "shown",
+		[KT_TERMINALS_OUTPUT] = "output",
+		[KT_TERMINALS_BOTH] = "both",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(arg, words[i]))
+			return i;
+	argp_error(state, "--terminals is shown, output or both, not '%s'", arg);
+	return KT_TERMINALS_SHOWN;
 }
 
 static void check(struct argp_state *state, const struct options *o)
@@ -158,6 +183,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
 	case KEY_FOLLOW_ARGUMENTS:
 		o->follow_arguments = true;
 		break;
+	case KEY_TERMINALS:
+		o->terminals = parse_terminals(state, arg);
+		break;
 	case 'o':
 		o->output = arg;
 		break;
@@ -177,6 +205,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_MAX_READERS:
 		o->readers_max = parse_room(state, "max-readers", arg);
+		break;
+	case KEY_MAX_WIRES:
+		o->wires_max = parse_room(state, "max-wires", arg);
 		break;
 	case KEY_NO_WAIT:
 		o->no_wait = true;
@@ -207,6 +238,9 @@ static error_t take_path(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case KEY_JSON:
 		o->json = true;
+		break;
+	case KEY_WITH:
+		append(state, &o->with, &o->with_count, arg);
 		break;
 	case ARGP_KEY_ARG:
 		if (!state->arg_num) {
@@ -246,7 +280,7 @@ static const struct {
 		"Takes the traps of a killed kvmtaint out of a guest." } },
 	[COMMAND_PATH] = { "path", (char *)"kvmtaint path", { path_options, take_path, "FILE SEQ",
 		"Prints, label by label, the whole way from a secret to record SEQ, from the records"
-		" in FILE alone." } },
+		" in FILE alone, and, where it came from another VM, in those --with." } },
 };
 /* clang-format on */
 
@@ -272,4 +306,5 @@ void options_deinit(struct options *options)
 	free(options->secrets);
 	free(options->policy_files);
 	free(options->without_hooks);
+	free(options->with);
 }

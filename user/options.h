@@ -27,12 +27,15 @@ struct options {
 	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */
 	size_t without_hook_count;
 	bool follow_arguments;
+	enum kt_terminals terminals;
 	const char *output;
 	enum record_format format;
 	bool quiet, verbose, json;
 	const char *records; /* path: the file, and the record to explain */
 	uint64_t seq;
-	uint32_t objects_max, readers_max; /* 0: the engine's own */
+	const char **with; /* path: other VMs' files */
+	size_t with_count;
+	uint32_t objects_max, readers_max, wires_max; /* 0: the engine's own */
 };
 
 /*

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * `kvmtaint path FILE SEQ`. A record's cause explains what its target got new; so for
+ * `kvmtaint path FILE SEQ [--with FILE]`. A record's cause explains what its target got new; so for
  * one label the way goes by cause where the record added it, and by previous,
  * to the target's own earlier record, where it did not. Both lead to lower
- * numbers only, which ends every walk, whatever the file says.
+ * numbers only, and from one VM to another the way goes back in time: so every walk
+ * ends, whatever the files say.
  */
 #include "path.h"
 
@@ -183,11 +184,65 @@ static uint64_t step_back(struct json_object *record, const char *label)
 {
 	const char *type = string_of(record, "type");
 
-	if (!strcmp(type, "leak"))
+	if (!strcmp(type, "leak") || !strcmp(type, "lost"))
 		return number_of(record, "cause");
 	if (!strcmp(type, "spread") && has_label(record, "added", label))
 		return number_of(record, "cause");
 	return number_of(record, "previous");
+}
+
+/* What another VM's kvmtaint says of the record's cause; NULL: it is not from there. */
+static struct json_object *remote_cause(struct json_object *record, const char *label)
+{
+	struct json_object *cause;
+
+	return has_label(record, "added", label) &&
+			       json_object_object_get_ex(record, "remote_cause", &cause)
+		       ? cause
+		       : NULL;
+}
+
+static bool same_vm(struct json_object *a, struct json_object *b)
+{
+	struct json_object *first, *second;
+
+	return json_object_object_get_ex(a, "vm", &first) &&
+	       json_object_object_get_ex(b, "vm", &second) &&
+	       number_of(first, "pid") == number_of(second, "pid") &&
+	       !strcmp(string_of(first, "name"), string_of(second, "name"));
+}
+
+/*
+ * The record of another VM that this cause names, which was before the one that names
+ * it: a number may be another run's. *file: the one that it is in.
+ */
+static struct json_object *cross_over(const struct path_others *others, struct json_object *cause,
+				      struct json_object *record, struct path_file **file)
+{
+	struct json_object *other;
+
+	for (size_t i = 0; others && i < others->count; i++) {
+		other = path_record(&others->files[i], number_of(cause, "seq"));
+		if (other && same_vm(other, cause) &&
+		    strcmp(string_of(other, "time"), string_of(record, "time")) < 0) {
+			*file = &others->files[i];
+			return other;
+		}
+		json_object_put(other);
+	}
+	return NULL;
+}
+
+/* What a label is called where it came from: the same, or one that is not known here. */
+static const char *label_there(struct json_object *record, const char *label)
+{
+	struct json_object *labels;
+
+	if (has_label(record, "labels", label) ||
+	    !json_object_object_get_ex(record, "labels", &labels) ||
+	    !json_object_is_type(labels, json_type_array))
+		return label;
+	return label_at(labels, 0);
 }
 
 static bool is_first(struct json_object *record, const char *label)
@@ -206,25 +261,29 @@ static struct json_object *reversed(struct json_object *steps)
 	return forward;
 }
 
-struct json_object *path_follow(struct path_file *file, uint64_t seq, const char *label,
-				bool *whole)
+struct json_object *path_follow(struct path_file *file, const struct path_others *others,
+				uint64_t seq, const char *label, bool *whole)
 {
-	struct json_object *steps = json_object_new_array(), *record;
-	uint64_t before = 0;
+	struct json_object *steps = json_object_new_array(), *cause;
+	struct json_object *record = path_record(file, seq);
+	uint64_t before;
 
 	*whole = false;
-	for (; steps && seq; seq = before) {
-		record = path_record(file, seq);
-		if (!record || !has_label(record, "labels", label)) {
-			json_object_put(record);
-			break;
-		}
+	while (steps && record && has_label(record, "labels", label)) {
 		json_object_array_add(steps, record);
 		*whole = is_first(record, label);
 		before = *whole ? 0 : step_back(record, label);
-		if (before >= seq)
-			break;
+		cause = *whole ? NULL : remote_cause(record, label);
+		if (cause) {
+			record = cross_over(others, cause, record, &file);
+			label = record ? label_there(record, label) : label;
+		} else if (before && before < number_of(record, "seq")) {
+			record = path_record(file, before);
+		} else {
+			record = NULL;
+		}
 	}
+	json_object_put(record);
 	return steps ? reversed(steps) : NULL;
 }
 
@@ -283,6 +342,12 @@ static void print_destination(struct json_object *record)
 			}
 		return;
 	}
+	if (!json_object_object_get_ex(to, "family", NULL)) {
+		print_string(string_of(record, "kind"));
+		putchar(' ');
+		print_string(string_of(to, "device"));
+		return;
+	}
 	print_string(*string_of(to, "transport") ? string_of(to, "transport")
 						 : string_of(to, "family"));
 	if (*string_of(to, "address")) {
@@ -303,11 +368,12 @@ static void print_step(struct json_object *record)
 	if (!strcmp(type, "leak")) {
 		printf("=> ");
 		print_destination(record);
-		printf(", %" PRIu64 " bytes", number_of(record, "bytes"));
+		if (json_object_object_get_ex(record, "bytes", NULL))
+			printf(", %" PRIu64 " bytes", number_of(record, "bytes"));
 	} else {
 		printf("-> ");
 		print_object(record, "target");
-		printf("  [%s", !strcmp(type, "gone") ? type : string_of(record, "flow"));
+		printf("  [%s", !strcmp(type, "spread") ? string_of(record, "flow") : type);
 		if (json_object_object_get_ex(record, "process", &actor)) {
 			printf(", by ");
 			print_string(string_of(actor, "comm"));
@@ -317,15 +383,52 @@ static void print_step(struct json_object *record)
 	putchar('\n');
 }
 
+/* Where a way begins that does not begin with the policy. */
+static void print_gap(struct json_object *steps, const char *label)
+{
+	struct json_object *cause = NULL, *vm;
+
+	if (json_object_array_length(steps))
+		cause = remote_cause(json_object_array_get_idx(steps, 0), label);
+	if (!cause || !json_object_object_get_ex(cause, "vm", &vm)) {
+		printf("          (what came before is not in the records)\n");
+		return;
+	}
+	printf("          (from VM ");
+	print_string(string_of(vm, "name"));
+	printf(" (pid %" PRIu64 "), record %" PRIu64 " of its kvmtaint: --with its file)\n",
+	       number_of(vm, "pid"), number_of(cause, "seq"));
+}
+
+static void print_vm(struct json_object *record)
+{
+	struct json_object *vm;
+
+	if (!json_object_object_get_ex(record, "vm", &vm))
+		return;
+	printf("  in VM ");
+	print_string(string_of(vm, "name"));
+	printf(" (pid %" PRIu64 ")\n", number_of(vm, "pid"));
+}
+
 static void print_way(struct json_object *steps, const char *label, bool whole)
 {
+	size_t count = json_object_array_length(steps), i;
+	struct json_object *step, *before = NULL;
+	bool several = count && !same_vm(json_object_array_get_idx(steps, 0),
+					 json_object_array_get_idx(steps, count - 1));
+
 	printf("label ");
 	print_string(label);
 	putchar('\n');
 	if (!whole)
-		printf("          (what came before is not in the records)\n");
-	for (size_t i = 0; i < json_object_array_length(steps); i++)
-		print_step(json_object_array_get_idx(steps, i));
+		print_gap(steps, label);
+	for (i = 0; i < count; i++, before = step) {
+		step = json_object_array_get_idx(steps, i);
+		if (several && (!before || !same_vm(before, step)))
+			print_vm(step);
+		print_step(step);
+	}
 }
 
 static void add_way(struct json_object *ways, struct json_object *steps, const char *label,
@@ -340,8 +443,8 @@ static void add_way(struct json_object *ways, struct json_object *steps, const c
 }
 
 /* All labels of the record, one after the other. */
-static enum exit_status tell(struct path_file *file, const struct options *options,
-			     struct json_object *labels)
+static enum exit_status tell(struct path_file *file, const struct path_others *others,
+			     const struct options *options, struct json_object *labels)
 {
 	struct json_object *all = json_object_new_object(), *ways = json_object_new_array();
 	enum exit_status status = STATUS_OK;
@@ -349,7 +452,7 @@ static enum exit_status tell(struct path_file *file, const struct options *optio
 
 	for (size_t i = 0; i < json_object_array_length(labels); i++) {
 		const char *label = label_at(labels, i);
-		struct json_object *steps = path_follow(file, options->seq, label, &whole);
+		struct json_object *steps = path_follow(file, others, options->seq, label, &whole);
 
 		if (!whole)
 			status = STATUS_RECORDS;
@@ -371,15 +474,46 @@ static enum exit_status tell(struct path_file *file, const struct options *optio
 	return status;
 }
 
+static int open_others(struct path_others *others, const struct options *options, char *err,
+		       size_t err_len)
+{
+	int rc = 0;
+
+	others->files = calloc(options->with_count, sizeof(*others->files));
+	if (options->with_count && !others->files) {
+		snprintf(err, err_len, "out of memory");
+		return -ENOMEM;
+	}
+	while (!rc && others->count < options->with_count) {
+		rc = path_open(&others->files[others->count], options->with[others->count], err,
+			       err_len);
+		others->count += !rc;
+	}
+	return rc;
+}
+
+static void close_others(struct path_others *others)
+{
+	while (others->count)
+		path_close(&others->files[--others->count]);
+	free(others->files);
+}
+
 enum exit_status command_path(const struct options *options)
 {
 	struct json_object *record = NULL, *labels = NULL;
+	struct path_others others = {};
 	enum exit_status status;
 	struct path_file file;
 	char err[400];
 
 	if (path_open(&file, options->records, err, sizeof(err)))
 		return status_fail(STATUS_RECORDS, "%s", err);
+	if (open_others(&others, options, err, sizeof(err))) {
+		close_others(&others);
+		path_close(&file);
+		return status_fail(STATUS_RECORDS, "%s", err);
+	}
 	record = path_record(&file, options->seq);
 	if (!record)
 		status = status_fail(STATUS_RECORDS, "%s: no record %" PRIu64 "%s",
@@ -393,8 +527,9 @@ enum exit_status command_path(const struct options *options)
 				     " gone does a path lead",
 				     options->records, options->seq, string_of(record, "type"));
 	else
-		status = tell(&file, options, labels);
+		status = tell(&file, &others, options, labels);
 	json_object_put(record);
+	close_others(&others);
 	path_close(&file);
 	if (!status && (fflush(stdout) || ferror(stdout)))
 		status = status_fail(STATUS_STDOUT, "cannot write to stdout: %s", strerror(errno));

@@ -29,12 +29,19 @@ void path_close(struct path_file *file);
 /* The record with this number of the last run; NULL: there is none. Free with json_object_put(). */
 struct json_object *path_record(struct path_file *file, uint64_t seq);
 
+/* The files that other VMs' records are in, for what came from there. */
+struct path_others {
+	struct path_file *files;
+	size_t count;
+};
+
 /*
  * How one label came to a record (spread, leak or gone): an array of records, the
- * policy's first, record seq last. NULL: out of memory. *whole: whether it begins with the
- * policy; else a record on the way is missing or does not fit (lost, or no kvmtaint's).
+ * policy's first, record seq last. Where it came from another VM the way goes on in the file
+ * of others that has that VM's records. NULL: out of memory. *whole: whether it begins with
+ * the policy; else a record on the way is missing or does not fit (lost, or no kvmtaint's).
  */
-struct json_object *path_follow(struct path_file *file, uint64_t seq, const char *label,
-				bool *whole);
+struct json_object *path_follow(struct path_file *file, const struct path_others *others,
+				uint64_t seq, const char *label, bool *whole);
 
 #endif

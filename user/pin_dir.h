@@ -12,6 +12,9 @@
  * holds the VM's lock). The directory itself is the engine's to make. 0, or
  * -errno with one clear line in err.
  */
+/* The directory of what all VMs' engines share; it is made once a trace begins. */
+#define PIN_SHARED "/sys/fs/bpf/kvmtaint/wires"
+
 int pin_dir_prepare(pid_t pid, char *buf, size_t len, char *err, size_t err_len);
 
 #endif

@@ -15,17 +15,13 @@
 static struct json_object *labels_json(const struct record_context *ctx, uint64_t labels)
 {
 	struct json_object *array = json_object_new_array();
+	char buf[KT_LABEL_LEN];
 	unsigned int bit;
-	char buf[16];
 
-	for (bit = 0; bit < KT_LABELS_MAX; bit++) {
-		const char *name = policy_label(ctx->policy, bit);
-
-		if (!(labels >> bit & 1))
-			continue;
-		snprintf(buf, sizeof(buf), "label_%u", bit);
-		json_object_array_add(array, json_object_new_string(name ? name : buf));
-	}
+	for (bit = 0; bit < KT_LABELS_MAX; bit++)
+		if (labels >> bit & 1)
+			json_object_array_add(array,
+					      json_object_new_string(record_label(ctx, bit, buf)));
 	return array;
 }
 
@@ -44,11 +40,16 @@ static void add_endpoint(struct json_object *to, const struct kt_endpoint *endpo
 	json_add_number(to, "port", endpoint->port);
 }
 
+/* Bytes of a name that ends at its first NUL, if it has one. */
+static size_t name_length(const struct kt_object *o)
+{
+	return strnlen(o->name, o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name));
+}
+
 /* Where a leak went, in the terms of its family; see bpf/carrier_*.bpf.h. */
 static void add_destination(struct json_object *to, const struct kt_object *o)
 {
 	const struct kt_endpoint *remote = &o->remote;
-	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
 	char buf[32];
 
 	switch (remote->family) {
@@ -57,8 +58,8 @@ static void add_destination(struct json_object *to, const struct kt_object *o)
 		json_add_number(to, "port", record_endpoint_word(remote, 1));
 		break;
 	case AF_PACKET:
-		if (len)
-			json_add_bytes(to, "device", o->name, strnlen(o->name, len));
+		if (o->name_len)
+			json_add_bytes(to, "device", o->name, name_length(o));
 		json_add_number(to, "ifindex", record_endpoint_word(remote, 0));
 		if (record_mac(remote, buf, sizeof(buf)))
 			json_add_string(to, "mac", buf);
@@ -121,10 +122,8 @@ static void add_socket(struct json_object *to, const struct kt_object *o)
 
 static void add_key(struct json_object *to, const struct kt_object *o)
 {
-	size_t len = o->name_len < sizeof(o->name) ? o->name_len : sizeof(o->name);
-
 	json_add_number(to, "serial", o->ino);
-	json_add_bytes(to, "description", o->name, strnlen(o->name, len));
+	json_add_bytes(to, "description", o->name, name_length(o));
 	json_add_address(to, "object", o->gva);
 }
 
@@ -133,6 +132,23 @@ static void add_disk(struct json_object *to, const struct kt_record *rec, const 
 	json_add_bytes(to, "name", o->name, strnlen(o->name, KT_DISK_NAME));
 	add_path(to, rec, o);
 	json_add_address(to, "object", o->gva);
+}
+
+static void add_vm(struct json_object *to, const struct kt_object *o)
+{
+	json_add_number(to, "pid", o->pid);
+	json_add_bytes(to, "name", o->name, strnlen(o->name, sizeof(o->name)));
+}
+
+/* The record of another VM's kvmtaint that explains this one. */
+static void add_remote_cause(struct json_object *to, const struct kt_object *o)
+{
+	struct json_object *cause = json_object_new_object(), *vm = json_object_new_object();
+
+	add_vm(vm, o);
+	json_object_object_add(cause, "vm", vm);
+	json_add_number(cause, "seq", o->ino);
+	json_object_object_add(to, "remote_cause", cause);
 }
 
 static struct json_object *object_json(const struct kt_record *rec, const struct kt_object *o)
@@ -151,7 +167,12 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 		json_add_number(to, "inode", o->ino);
 		json_add_address(to, "object", o->gva);
 		break;
+	case KT_KIND_TERMINAL:
+		json_add_bytes(to, "name", o->name, name_length(o));
+		json_add_address(to, "object", o->gva);
+		break;
 	case KT_KIND_MESSAGE:
+	case KT_KIND_FUSE:
 		json_add_address(to, "object", o->gva);
 		break;
 	case KT_KIND_KEY:
@@ -159,6 +180,9 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 		break;
 	case KT_KIND_DISK:
 		add_disk(to, rec, o);
+		break;
+	case KT_KIND_VM:
+		add_vm(to, o);
 		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:
@@ -217,17 +241,17 @@ static void add_spread(struct json_object *to, const struct record_context *ctx,
 	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
 	json_object_object_add(to, "added", labels_json(ctx, rec->added));
 	json_add_number(to, "cause", rec->cause);
+	if (rec->source.kind == KT_KIND_VM)
+		add_remote_cause(to, &rec->source);
 	json_add_number(to, "previous", rec->previous);
 }
 
-/* What left by storage: see bpf/storage_leak.bpf.h. */
-static void add_storage_leak(struct json_object *to, const struct record_context *ctx,
-			     const struct kt_record *rec)
+/* By storage: see bpf/storage_leak.bpf.h. */
+static void add_leak_by_storage(struct json_object *to, const struct kt_record *rec)
 {
 	const struct kt_object *o = &rec->target;
 	struct json_object *destination = json_object_new_object();
 
-	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
 	json_object_object_add(to, "source", object_json(rec, &rec->source));
 	if (o->kind == KT_KIND_DISK) {
 		add_disk(destination, rec, o);
@@ -240,19 +264,15 @@ static void add_storage_leak(struct json_object *to, const struct record_context
 		add_file(destination, rec, o);
 	}
 	json_object_object_add(to, "destination", destination);
-	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
-	json_add_number(to, "cause", rec->cause);
 }
 
-static void add_leak(struct json_object *to, const struct record_context *ctx,
-		     const struct kt_record *rec)
+/* By a socket: where it goes, and which socket. */
+static void add_leak_by_socket(struct json_object *to, const struct kt_object *o)
 {
-	const struct kt_object *o = &rec->target;
 	struct json_object *end = json_object_new_object();
 	uint32_t family = o->remote.family ? o->remote.family : o->family;
 	char buf[32];
 
-	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
 	add_endpoint(end, &o->local);
 	json_object_object_add(to, "source", end);
 	end = json_object_new_object();
@@ -264,6 +284,24 @@ static void add_leak(struct json_object *to, const struct record_context *ctx,
 	json_add_number(end, "inode", o->ino);
 	json_add_address(end, "object", o->gva);
 	json_object_object_add(to, "socket", end);
+}
+
+static void add_leak(struct json_object *to, const struct record_context *ctx,
+		     const struct kt_record *rec)
+{
+	const struct kt_object *o = &rec->target;
+	struct json_object *device;
+
+	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
+	if (o->kind == KT_KIND_DEVICE) {
+		device = json_object_new_object();
+		json_add_bytes(device, "device", o->name, name_length(o));
+		json_object_object_add(to, "destination", device);
+	} else if (o->kind == KT_KIND_FILE || o->kind == KT_KIND_DISK) {
+		add_leak_by_storage(to, rec);
+	} else {
+		add_leak_by_socket(to, o);
+	}
 	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
 	json_add_number(to, "cause", rec->cause);
 }
@@ -285,7 +323,8 @@ static void add_lost(struct json_object *to, const struct record_context *ctx,
 	/* The engine says which address it could not read. */
 	if (rec->bytes && !(rec->flags & KT_RECORD_HAS_BYTES))
 		json_add_address(to, "address", rec->bytes);
-	if (rec->lost != KT_LOST_SET_FULL && rec->lost != KT_LOST_PENDING_FULL)
+	if (rec->lost != KT_LOST_SET_FULL && rec->lost != KT_LOST_PENDING_FULL &&
+	    rec->lost != KT_LOST_WIRE_FULL)
 		return;
 	/* What the table had no room for, and what it counts as having from now on. */
 	if (rec->target.kind)
@@ -304,10 +343,7 @@ static void add_body(struct json_object *to, const struct record_context *ctx,
 		add_spread(to, ctx, rec);
 		break;
 	case KT_RECORD_LEAK:
-		if (rec->target.kind == KT_KIND_FILE || rec->target.kind == KT_KIND_DISK)
-			add_storage_leak(to, ctx, rec);
-		else
-			add_leak(to, ctx, rec);
+		add_leak(to, ctx, rec);
 		break;
 	case KT_RECORD_GONE:
 		add_gone(to, ctx, rec);

@@ -12,6 +12,7 @@
 #include "../bpf/kvmtaint.h"
 #include "policy.h"
 #include "profile.h"
+#include "wires.h"
 
 enum record_format { RECORD_JSON, RECORD_TEXT };
 
@@ -21,6 +22,7 @@ struct record_context {
 	pid_t vm_pid;
 	const char *vm_name;
 	const struct policy *policy; /* names of the labels */
+	const struct wires *wires; /* and of those that only other VMs have; may be NULL */
 	int64_t clock_offset_ns; /* record_clock_offset(), sampled now and then */
 };
 
@@ -70,6 +72,10 @@ char *record_stop_line(const struct record_context *ctx, uint64_t seq, const cha
 /* User space's own losses: reason is a word; first and last seq missing, or 0. */
 char *record_lost_line(const struct record_context *ctx, uint64_t seq, const char *reason,
 		       uint64_t count, uint64_t first, uint64_t last);
+
+/* Name of a label, which may need buf. */
+const char *record_label(const struct record_context *ctx, unsigned int bit,
+			 char buf[KT_LABEL_LEN]);
 
 /* Names of what the enums of kvmtaint.h count; "unknown" beyond them. */
 const char *record_type_name(uint32_t type);

@@ -13,6 +13,17 @@
 #define NAME_OF(table, i)                                                                          \
 	((i) < sizeof(table) / sizeof((table)[0]) && (table)[i] ? (table)[i] : "unknown")
 
+const char *record_label(const struct record_context *ctx, unsigned int bit, char buf[KT_LABEL_LEN])
+{
+	const char *name = policy_label(ctx->policy, bit);
+
+	if (name)
+		return name;
+	if (!ctx->wires || !wires_label(ctx->wires, bit, buf))
+		snprintf(buf, KT_LABEL_LEN, "label_%u", bit);
+	return buf;
+}
+
 const char *record_type_name(uint32_t type)
 {
 	static const char *const names[] = {
@@ -54,6 +65,7 @@ const char *record_flow_name(uint32_t flow)
 		[KT_FLOW_POKE] = "poke",
 		[KT_FLOW_CORE_DUMP] = "core_dump",
 		[KT_FLOW_STORED] = "stored",
+		[KT_FLOW_WIRE] = "wire",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_FLOW_MAX, "a flow has no name");
@@ -63,11 +75,13 @@ const char *record_flow_name(uint32_t flow)
 const char *record_kind_name(uint32_t kind)
 {
 	static const char *const names[] = {
-		[KT_KIND_NONE] = "policy",     [KT_KIND_FILE] = "file",
-		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
-		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
-		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
-		[KT_KIND_DISK] = "disk",
+		[KT_KIND_NONE] = "policy",	 [KT_KIND_FILE] = "file",
+		[KT_KIND_PROCESS] = "process",	 [KT_KIND_PIPE] = "pipe",
+		[KT_KIND_SOCKET] = "socket",	 [KT_KIND_MEMORY] = "memory",
+		[KT_KIND_MESSAGE] = "message",	 [KT_KIND_KEY] = "key",
+		[KT_KIND_DISK] = "disk",	 [KT_KIND_VM] = "vm",
+		[KT_KIND_TERMINAL] = "terminal", [KT_KIND_FUSE] = "fuse",
+		[KT_KIND_DEVICE] = "device",
 	};
 
 	return NAME_OF(names, kind);
@@ -84,6 +98,7 @@ const char *record_lost_name(uint32_t reason)
 		[KT_LOST_WALK_BOUND] = "walk_bound",
 		[KT_LOST_RECURSION] = "recursion",
 		[KT_LOST_RING_FULL] = "ring_full",
+		[KT_LOST_WIRE_FULL] = "wire_full",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_LOST_MAX, "a loss has no name");
@@ -93,10 +108,9 @@ const char *record_lost_name(uint32_t reason)
 const char *record_leak_name(uint32_t kind)
 {
 	static const char *const names[] = {
-		[KT_LEAK_REMOTE] = "remote",
-		[KT_LEAK_UNRESOLVED] = "unresolved",
-		[KT_LEAK_FILESYSTEM] = "filesystem",
-		[KT_LEAK_DEVICE] = "device",
+		[KT_LEAK_REMOTE] = "remote",	     [KT_LEAK_UNRESOLVED] = "unresolved",
+		[KT_LEAK_FILESYSTEM] = "filesystem", [KT_LEAK_DEVICE] = "device",
+		[KT_LEAK_CONSOLE] = "console",
 	};
 
 	return NAME_OF(names, kind);

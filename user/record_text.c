@@ -20,18 +20,19 @@ static void line(FILE *out, const char *key, const char *bytes, size_t len)
 static void write_labels(FILE *out, const struct record_context *ctx, const char *key,
 			 uint64_t labels)
 {
+	char buf[KT_LABEL_LEN];
+	const char *name;
 	unsigned int bit;
 
 	if (!labels)
 		return;
 	fprintf(out, "%s:", key);
 	for (bit = 0; bit < KT_LABELS_MAX; bit++) {
-		const char *name = labels >> bit & 1 ? policy_label(ctx->policy, bit) : NULL;
-
-		if (name)
-			fprintf(out, " %s", name);
-		else if (labels >> bit & 1)
-			fprintf(out, " label_%u", bit);
+		if (!(labels >> bit & 1))
+			continue;
+		fputc(' ', out);
+		name = record_label(ctx, bit, buf);
+		escape_text(out, name, strlen(name));
 	}
 	fputc('\n', out);
 }
@@ -118,6 +119,9 @@ static void write_target(FILE *out, const struct kt_record *rec)
 		fprintf(out, "serial: %llu\n", (unsigned long long)o->ino);
 		line(out, "description", o->name, strnlen(o->name, sizeof(o->name)));
 		break;
+	case KT_KIND_TERMINAL:
+		line(out, "name", o->name, strnlen(o->name, sizeof(o->name)));
+		break;
 	case KT_KIND_PROCESS:
 	case KT_KIND_MEMORY:
 		line(out, "comm", o->comm, strnlen(o->comm, sizeof(o->comm)));
@@ -155,6 +159,8 @@ static void write_leak(FILE *out, const struct kt_record *rec)
 		write_target(out, rec);
 	} else if (o->kind == KT_KIND_DISK) {
 		write_target(out, rec);
+	} else if (o->kind == KT_KIND_DEVICE) {
+		line(out, "device", o->name, strnlen(o->name, sizeof(o->name)));
 	} else {
 		write_destination(out, o);
 	}
@@ -172,6 +178,12 @@ static void write_spread(FILE *out, const struct kt_record *rec)
 		write_path(out, rec);
 	if (rec->target.kind != KT_KIND_PROCESS)
 		write_actor(out, rec);
+	if (rec->source.kind == KT_KIND_VM) {
+		line(out, "from vm", rec->source.name,
+		     strnlen(rec->source.name, sizeof(rec->source.name)));
+		fprintf(out, "vm pid: %u\nits seq: %llu\n", rec->source.pid,
+			(unsigned long long)rec->source.ino);
+	}
 }
 
 void record_write_text(FILE *out, const struct record_context *ctx, const struct kt_record *rec)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "pin_dir.h"
 #include "trace.h"
 #include "vm_lock.h"
 
@@ -37,11 +38,19 @@ static enum exit_status find_vm(struct trace *t)
 
 	if (status)
 		return status;
+	t->wires = (struct wires){
+		.dir = PIN_SHARED,
+		.pid = t->options->pid,
+		.name = t->target.vm->name,
+		.policy = t->policy,
+		.max = t->options->wires_max,
+	};
 	t->record = (struct record_context){
 		.format = t->options->format,
 		.vm_pid = t->options->pid,
 		.vm_name = t->target.vm->name,
 		.policy = t->policy,
+		.wires = &t->wires,
 		.clock_offset_ns = record_clock_offset(),
 	};
 	return trace_events_open(&t->events, t->options->pid);
@@ -145,6 +154,7 @@ enum exit_status command_trace(const struct options *options)
 	output_free(t.output);
 	engine_free(t.engine);
 	engine_kept_deinit(&t.kept);
+	wires_leave(&t.wires);
 	trace_guest_close(&t);
 	trace_events_close(&t.events);
 	policy_free(t.policy);

@@ -45,6 +45,7 @@ struct trace {
 	struct policy *policy;
 	const struct policy_dfa *dfa;
 	struct record_context record;
+	struct wires wires; /* shared with the other VMs of this host */
 	struct engine *engine; /* NULL: no kernel is armed */
 	struct engine *polled; /* whose records the loop waits for */
 	struct engine_kept kept; /* of the engines before */

@@ -128,8 +128,10 @@ static void load_engine(struct trace *t, struct failure *failure)
 		.objects_max = t->options->objects_max,
 		.readers_max = t->options->readers_max,
 		.follow_arguments = t->options->follow_arguments,
+		.terminals = t->options->terminals,
 		.pin_dir = pin_dir,
 		.kept = &t->kept,
+		.wires = &t->wires,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
 

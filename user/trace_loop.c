@@ -67,6 +67,7 @@ static enum exit_status every_second(struct trace *t)
 	skipped = t->engine ? engine_tick(t->engine) : 0;
 	if (skipped > 0)
 		output_lost(t->output, record_lost_name(KT_LOST_RECURSION), skipped);
+	wires_tick(&t->wires);
 	return trace_guest_every_second(t);
 }
 

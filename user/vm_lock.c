@@ -86,6 +86,24 @@ int vm_lock_take(pid_t pid, char *err, size_t err_len)
 	return fd;
 }
 
+int host_lock_take(void)
+{
+	int fd;
+
+	if (mkdir(VM_LOCK_DIR, 0700) && errno != EEXIST)
+		return -errno;
+	fd = open(VM_LOCK_DIR "/host.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX)) {
+		if (errno == EINTR)
+			continue;
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
 void vm_lock_release(pid_t pid, int fd)
 {
 	char path[64];

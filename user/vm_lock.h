@@ -16,4 +16,10 @@
 int vm_lock_take(pid_t pid, char *err, size_t err_len);
 void vm_lock_release(pid_t pid, int fd);
 
+/*
+ * Waits for the lock of what all kvmtaint of this host share. A file descriptor that
+ * holds it until it is closed, or -errno.
+ */
+int host_lock_take(void);
+
 #endif

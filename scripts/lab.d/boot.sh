@@ -7,6 +7,7 @@
 l1_kernel=6.12
 l2_kernel=6.12
 other_kernel=
+second_kernel=	# of a second guest; empty: there is none
 vcpus=2
 l1_memory=4096
 l2_memory=512
@@ -97,7 +98,7 @@ job_disk() {
 	[ $# = 0 ] || cp -rL "$@" "$job/in"
 	{
 		printf '%s=%q\n' LAB_VCPUS "$vcpus" LAB_L2_MEMORY "$l2_memory" LAB_L2_ARGS "$l2_args" \
-			LAB_STORAGE "$storage" LAB_L2 "$with_l2" LAB_TIMEOUT "$seconds" LAB_TTY "$tty" LAB_KERNEL "$l2_kernel"
+			LAB_STORAGE "$storage" LAB_L2 "$with_l2" LAB_SECOND "$second_kernel" LAB_TIMEOUT "$seconds" LAB_TTY "$tty" LAB_KERNEL "$l2_kernel"
 		[ -z "${job_env-}" ] || echo "$job_env"
 	} >"$job/env"
 	bundle_kvmtaint "$job/kvmtaint"
@@ -109,6 +110,10 @@ job_disk() {
 	[ -z "$other_kernel" ] || {
 		cp "$cache/kernels/by-series/$other_kernel/vmlinuz" "$job/l2/other.vmlinuz"
 		initramfs "$other_kernel" l2 >"$job/l2/other.initrd"
+	}
+	[ -z "$second_kernel" ] || {
+		cp "$cache/kernels/by-series/$second_kernel/vmlinuz" "$job/l2/second.vmlinuz"
+		initramfs "$second_kernel" l2 >"$job/l2/second.initrd"
 	}
 	image "$job" "$run/job.ext4"
 	rm -rf "$job" "$run/programs"
@@ -151,7 +156,7 @@ leave() {
 # boot SCRIPT OUT [FILE...]: runs SCRIPT in a fresh L1; what it writes to $OUT
 # there arrives in the folder OUT. Returns the script's status.
 boot() {
-	local script=$1 out=$2 l1 l2 qemu status
+	local script=$1 out=$2 l1 l2 second qemu status
 	shift 2
 	run=$(mktemp -d "$cache/run.XXXXXX")
 	trap leave EXIT
@@ -172,6 +177,10 @@ boot() {
 		drive out "$run/out.tar" cache=unsafe
 		drive l2-root "$images/debian-12.ext4" readonly=on
 		drive l2-modules "$images/$l2.modules.ext4" readonly=on
+		[ -z "$second_kernel" ] || {
+			second=$(basename "$(realpath "$cache/kernels/by-series/$second_kernel")")
+			drive second-modules "$images/$second.modules.ext4" readonly=on
+		}
 	)
 	qemu+=(-nodefaults -no-user-config -display none -no-reboot -M q35 -m "$l1_memory" -smp 1
 		-accel tcg,thread=single -cpu 'EPYC,+svm' -device virtio-rng-pci

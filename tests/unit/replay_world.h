@@ -32,6 +32,9 @@ struct world {
 	uint32_t object_count;
 	uint64_t moved; /* guest text gva -> this process's memory */
 	bool follow_arguments;
+	struct wires *wires; /* shared with another world; NULL: nothing */
+	const char *rule; /* of the policy, instead of lab=/tmp/secret.txt */
+	enum kt_terminals terminals;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -241,7 +244,9 @@ static inline void world_load(struct world *w, const char *series)
 	w->holder = find_task(w, image_number(series, "holder.pid"));
 	w->bystander = find_task(w, image_number(series, "bystander.pid"));
 	w->policy = policy_new();
-	assert_int_equal(policy_add(w->policy, "lab=/tmp/secret.txt", err, sizeof(err)), 0);
+	assert_int_equal(policy_add(w->policy, w->rule ? w->rule : "lab=/tmp/secret.txt", err,
+				    sizeof(err)),
+			 0);
 	assert_int_equal(policy_compile(w->policy, &dfa, err, sizeof(err)), 0);
 	opt.dfa = dfa;
 	opt.profile = w->profile;
@@ -249,6 +254,10 @@ static inline void world_load(struct world *w, const char *series)
 	opt.objects_max = w->objects_max;
 	opt.readers_max = w->readers_max ? w->readers_max : 4 * POOL;
 	opt.follow_arguments = w->follow_arguments;
+	opt.wires = w->wires;
+	if (w->wires)
+		w->wires->policy = w->policy;
+	opt.terminals = w->terminals;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }
@@ -257,7 +266,8 @@ static inline bool is_loaded(const struct world *w, const char *series)
 {
 	return loaded.series && !strcmp(loaded.series, series) &&
 	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
-	       loaded.w.follow_arguments == w->follow_arguments;
+	       loaded.w.follow_arguments == w->follow_arguments &&
+	       loaded.w.terminals == w->terminals;
 }
 
 /*

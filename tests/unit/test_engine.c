@@ -585,6 +585,7 @@ static void of_a_guest_kernel_only_the_files_stay_managed(void **state)
 	w->engine = NULL;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
+	w->world.engine = w->engine;
 	assert_int_equal(process_labels(w, w->holder), 0);
 	reads(w, w->bystander, "pipe_read");
 	assert_int_equal(w->count, 0);

@@ -106,6 +106,32 @@ static void what_a_process_maps_shared_takes_what_it_learns(void **state)
 
 /* --- processes laid over it ------------------------------------------------- */
 
+static void what_a_process_maps_of_fuse_its_server_is_told(void **state)
+{
+	struct mapping_world *m = world(state);
+	const struct kt_guest *g = &m->w.profile->guest;
+	uint64_t sb = copy_of(&m->w, peek(&m->w, m->files[0].inode + g->inode_sb, 8));
+	uint64_t type = small_object(m), name = small_object(m), mount = small_object(m);
+	uint64_t connection = mount - g->text_gva + g->text_gpa + g->direct_map;
+
+	memcpy((void *)(uintptr_t)(name + m->w.moved), "fuse", 5);
+	set(&m->w, type + g->fs_type_name, name, 8);
+	set(&m->w, sb + g->sb_magic, 0x65735546, 8);
+	set(&m->w, sb + g->sb_type, type, 8);
+	set(&m->w, sb + g->sb_fs_info, connection, 8);
+	/* Any address will do for the connection: its own mount's. */
+	set(&m->w, mount + (g->fuse_mount_fc == KT_ABSENT ? 0 : g->fuse_mount_fc), connection, 8);
+	set(&m->w, m->files[0].inode + g->inode_sb, sb, 8);
+	people(m, 1);
+	add_vma(m, 0, &m->files[0], SHARED_RW);
+	build_mm(m, 0);
+	assert_int_equal(learns(m, 0, 1), 0);
+	assert_int_equal(file_labels(m, 0), 1);
+	assert_int_equal(labels_of(&m->w, "fuse", &connection), 1);
+	assert_int_equal(spread_to(m, connection)->source.kind, KT_KIND_PROCESS);
+	assert_int_equal(m->count, 3);
+}
+
 static void labels_go_along_a_chain_of_shared_files(void **state)
 {
 	struct mapping_world *m = world(state);
@@ -519,6 +545,7 @@ int main(void)
 	struct CMUnitTest tests[] = {
 		TEST(who_maps_a_file_learns_what_comes_into_it),
 		TEST(what_a_process_maps_shared_takes_what_it_learns),
+		TEST(what_a_process_maps_of_fuse_its_server_is_told),
 		TEST(labels_go_along_a_chain_of_shared_files),
 		TEST(a_private_mapping_reads_and_never_writes),
 		TEST(two_who_can_only_read_a_file_share_nothing),

@@ -45,15 +45,43 @@ static struct path_file opened(const char *text, int expected)
 	return file;
 }
 
+#define VM_OF(pid, at) "\"time\":\"" at "\",\"vm\":{\"pid\":" #pid ",\"name\":\"n\"},"
+#define S	       "{\"kind\":\"socket\",\"family\":\"inet\"}"
+
+/* What process p of VM 1 leaks, VM 2 receives by a socket; there the label has another name. */
+static const char sender[] = "{" VM_OF(
+	1, "01") "\"seq\":1,\"type\":\"start\",\"labels\":[" A "]}\n"
+		 "{" VM_OF(1,
+			   "02") "\"seq\":2,\"type\":\"spread\",\"flow\":\"policy\",\"target\":" P
+				 ",\"labels\":[" A "],\"added\":[" A
+				 "],\"cause\":0,\"previous\":0}\n"
+				 "{" VM_OF(1, "03") "\"seq\":3,\"type\":\"leak\",\"labels\":[" A
+						    "],\"cause\":2}\n";
+#define RECEIVER(at, label)                                                                                        \
+	"{" VM_OF(                                                                                                 \
+		2,                                                                                                 \
+		"00") "\"seq\":1,\"type\":\"start\",\"labels\":[]}\n"                                              \
+		      "{" VM_OF(                                                                                   \
+			      2,                                                                                   \
+			      at) "\"seq\":2,\"type\":\"spread\",\"flow\":\"wire\",\"target\":" S                  \
+				  ",\"labels\":[" label "],\"added\":[" label                                      \
+				  "],\"cause\":0,\"previous\":0,"                                                  \
+				  "\"remote_cause\":{\"vm\":{\"pid\":1,\"name\":\"n\"},\"seq\":3}}\n"              \
+				  "{" VM_OF(                                                                       \
+					  2,                                                                       \
+					  "09") "\"seq\":3,\"type\":\"spread\",\"flow\":\"receive\",\"target\":" P \
+						",\"labels\":[" label "],\"added\":[" label                        \
+						"],\"cause\":2,\"previous\":0}\n"
+
 /* The numbers of the way's records as "2 3 6", and whether it is whole. */
-static void way_is(struct path_file *file, uint64_t seq, const char *label, const char *expected,
-		   bool expected_whole)
+static void way_with_is(struct path_file *file, const struct path_others *others, uint64_t seq,
+			const char *label, const char *expected, bool expected_whole)
 {
 	struct json_object *steps, *number;
 	char text[200] = "";
 	bool whole;
 
-	steps = path_follow(file, seq, label, &whole);
+	steps = path_follow(file, others, seq, label, &whole);
 	assert_non_null(steps);
 	for (size_t i = 0; i < json_object_array_length(steps); i++) {
 		json_object_object_get_ex(json_object_array_get_idx(steps, i), "seq", &number);
@@ -63,6 +91,12 @@ static void way_is(struct path_file *file, uint64_t seq, const char *label, cons
 	assert_string_equal(text, expected);
 	assert_int_equal(whole, expected_whole);
 	json_object_put(steps);
+}
+
+static void way_is(struct path_file *file, uint64_t seq, const char *label, const char *expected,
+		   bool expected_whole)
+{
+	way_with_is(file, NULL, seq, label, expected, expected_whole);
 }
 
 static void test_each_label_has_its_own_way(void **state)
@@ -173,6 +207,34 @@ static void test_labels_of_another_type_are_no_labels(void **state)
 	path_close(&file);
 }
 
+static void test_way_goes_on_in_the_other_vms_file(void **state)
+{
+	struct path_file files[] = { opened(meeting, 0), opened(sender, 0) };
+	struct path_others others = { files, 2 };
+	struct path_file same = opened(RECEIVER("04", A), 0);
+	struct path_file named = opened(RECEIVER("04", "\"from:n\""), 0);
+
+	way_is(&same, 3, "a", "2 3", false);
+	way_with_is(&same, &others, 3, "a", "2 3 2 3", true);
+	way_with_is(&named, &others, 3, "from:n", "2 3 2 3", true);
+	path_close(&same);
+	path_close(&named);
+	path_close(&files[0]);
+	path_close(&files[1]);
+}
+
+/* The number may be one of a run before: what it names must not be later. */
+static void test_way_does_not_cross_into_the_future(void **state)
+{
+	struct path_file file = opened(sender, 0);
+	struct path_others others = { &file, 1 };
+	struct path_file early = opened(RECEIVER("02", A), 0);
+
+	way_with_is(&early, &others, 3, "a", "2 3", false);
+	path_close(&early);
+	path_close(&file);
+}
+
 static void test_file_must_be_a_regular_one(void **state)
 {
 	struct path_file file;
@@ -197,6 +259,8 @@ int main(void)
 		cmocka_unit_test(test_line_that_is_being_written_is_passed_over),
 		cmocka_unit_test(test_what_is_no_record_is_refused),
 		cmocka_unit_test(test_labels_of_another_type_are_no_labels),
+		cmocka_unit_test(test_way_goes_on_in_the_other_vms_file),
+		cmocka_unit_test(test_way_does_not_cross_into_the_future),
 		cmocka_unit_test(test_file_must_be_a_regular_one),
 	};
 

@@ -258,6 +258,26 @@ static void leak_to_a_block_device_names_disk_and_node(void **state)
 		       "sensitive data is leaked.\ndisk: vdb\npath: /mnt/file\ncomm: ");
 }
 
+static void leak_by_console_names_the_device_alone(void **state)
+{
+	struct kt_record r = leak();
+
+	memset(&r.target, 0, sizeof(r.target));
+	r.target.kind = KT_KIND_DEVICE;
+	memcpy(r.target.name, "ttyS0", 6);
+	r.target.name_len = 16;
+	r.leak_kind = KT_LEAK_CONSOLE;
+	r.flags &= ~KT_RECORD_HAS_BYTES;
+	destination_is(&r,
+		       "\"uid\":1000},\"kind\":\"console\",\"destination\":{\"device\":\"ttyS0\"},"
+		       "\"labels\":[\"hr\"]",
+		       "sensitive data is leaked.\ndevice: ttyS0\ncomm");
+	/* No NUL, and a length that is more than there is. */
+	memset(r.target.name, 'a', sizeof(r.target.name));
+	r.target.name_len = UINT16_MAX;
+	destination_is(&r, "aaa\"}", "aaa\ncomm");
+}
+
 static void leak_as_the_paper_prints_it(void **state)
 {
 	struct kt_record r = leak();
@@ -283,6 +303,8 @@ static int write_spreads(FILE *out, struct kt_record *r)
 		{ .kind = KT_KIND_MESSAGE, .gva = 6 },
 		{ .kind = KT_KIND_KEY, .ino = 9, .gva = 8, .name = "a\xff", .name_len = 2 },
 		disk,
+		{ .kind = KT_KIND_TERMINAL, .gva = 9, .name = "pts\xff", .name_len = 16 },
+		{ .kind = KT_KIND_FUSE, .gva = 10 },
 		{ .kind = KT_KIND_NONE },
 	};
 	size_t n = sizeof(kinds) / sizeof(kinds[0]), i, flow = 0, k;
@@ -298,6 +320,13 @@ static int write_spreads(FILE *out, struct kt_record *r)
 			r->target = kinds[i];
 			r->source = kinds[k];
 			r->flow = flow++ % KT_FLOW_MAX;
+			/* That one comes from another VM alone, and nothing else does. */
+			if (r->flow == KT_FLOW_WIRE)
+				r->source = (struct kt_object){ .kind = KT_KIND_VM,
+								.pid = 77,
+								.ino = 12,
+								.name = "web\xff",
+								.name_len = KT_NAME_LEN };
 			line = render(RECORD_JSON, r);
 			fputs(line, out);
 			free(line);
@@ -364,6 +393,8 @@ static int write_others(FILE *out)
 
 			if (r.type == KT_RECORD_SPREAD)
 				continue;
+			r.target.kind = r.type == KT_RECORD_LEAK && r.lost & 1 ? KT_KIND_DEVICE
+									       : KT_KIND_SOCKET;
 			line = render(RECORD_JSON, &r);
 			fputs(line, out);
 			free(line);
@@ -371,7 +402,7 @@ static int write_others(FILE *out)
 		}
 		r.flags = r.lost & 1 ? KT_RECORD_KTHREAD | KT_RECORD_HAS_ACTOR
 				     : KT_RECORD_IO_WORKER | KT_RECORD_HAS_ACTOR;
-		r.leak_kind = KT_LEAK_UNRESOLVED;
+		r.leak_kind = r.lost & 1 ? KT_LEAK_CONSOLE : KT_LEAK_UNRESOLVED;
 		r.target.protocol = r.lost * 31;
 		r.target.remote.family = r.lost == 3 ? 0 : AF_INET6;
 		r.target.family = r.lost;
@@ -551,6 +582,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(leak_as_the_design_shows_it),
+		cmocka_unit_test(leak_by_console_names_the_device_alone),
 		cmocka_unit_test(leak_as_the_paper_prints_it),
 		cmocka_unit_test(leak_by_vsock_names_cid_and_port),
 		cmocka_unit_test(leak_by_packet_names_device_and_hardware_address),

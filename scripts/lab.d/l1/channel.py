@@ -8,7 +8,7 @@ import select
 import time
 from dataclasses import dataclass
 
-RUN = "/run/l2"
+RUN = f"/run/{os.environ.get('L2', 'l2')}"  # l2b: of the second guest
 CHANNELS = 4
 
 
@@ -21,10 +21,10 @@ class Result:
 class Channel:
     """One of the agent's channels, ours until this object goes."""
 
-    def __init__(self):
+    def __init__(self, run=RUN):
         self.lock = self.number = None
         for number in range(CHANNELS):
-            lock = open(f"{RUN}/lock.{number}", "w")
+            lock = open(f"{run}/lock.{number}", "w")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -33,9 +33,9 @@ class Channel:
             break
         else:
             raise RuntimeError(f"all {CHANNELS} channels to the guest are in use")
-        self.requests = os.open(f"{RUN}/agent.{self.number}.in", os.O_RDWR)
-        self.replies = os.open(f"{RUN}/agent.{self.number}.out", os.O_RDWR | os.O_NONBLOCK)
-        self.output = open(f"{RUN}/output.{self.number}", "rb")
+        self.requests = os.open(f"{run}/agent.{self.number}.in", os.O_RDWR)
+        self.replies = os.open(f"{run}/agent.{self.number}.out", os.O_RDWR | os.O_NONBLOCK)
+        self.output = open(f"{run}/output.{self.number}", "rb")
         self.pending = b""
 
     def run(self, script, *, env=None, directory="/root", seconds=60, contain=True, show=None,

@@ -21,7 +21,9 @@
 #include <mqueue.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pty.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/socket.h>
@@ -53,6 +55,15 @@ static void need_file(void)
 {
 	a = b = mkstemp(path);
 	check(a >= 0 && write(a, buf, BYTES) == BYTES, path);
+}
+
+/* a is the slave, b the master. */
+static void need_pty(void)
+{
+	struct termios raw = {};
+
+	cfmakeraw(&raw);
+	check(!openpty(&b, &a, NULL, &raw, NULL), "pty");
 }
 
 static void need_null(void)
@@ -433,6 +444,13 @@ static void call_get_acl(void)
 	getxattr(path, "system.posix_acl_access", buf, BYTES);
 }
 
+static void call_ioctl(void)
+{
+	struct winsize size;
+
+	check(!ioctl(a, TIOCGWINSZ, &size), "ioctl");
+}
+
 static void call_symlink(void)
 {
 	check(!symlink("text", "marked-link") && readlink("marked-link", buf, BYTES) == 4 &&
@@ -551,6 +569,8 @@ static const struct {
 	{ "getxattr", need_file, call_getxattr },
 	{ "get-acl", need_file, call_get_acl },
 	{ "symlink", need_nothing, call_symlink },
+	{ "ioctl", need_pty, call_ioctl },
+	{ "pty", need_pty, call_write_read },
 	{ "page-fault", need_page, call_fault },
 	{ "page-fault-file", need_file_page, call_fault },
 	{ "epoll", need_epoll, call_epoll },
