@@ -316,21 +316,16 @@ static __always_inline void reader_overflowed(struct event *e)
 	process_join(e, e->task, all_labels, 1);
 }
 
-__noinline int wires_read(struct event *e);
-
-/* P2, P6: who reads a managed carrier becomes managed. */
-static __always_inline void read_from(struct event *e, u32 flow)
+/*
+ * The labels of what is read reach the reader. Alone, where the guest's own locks let
+ * nobody write between this hook and the end of the read: there is no race, so nothing
+ * to publish.
+ */
+static __always_inline void read_locked(struct event *e, u32 flow)
 {
-	u64 labels;
+	u64 labels = carrier_labels(e);
 
 	e->flow = flow;
-	if (!pending_publish(e))
-		reader_overflowed(e);
-	if (e->carrier_kind == KT_KIND_SOCKET && wires_shared()) {
-		wires_read(e);
-		e->flow = flow;
-	}
-	labels = carrier_labels(e);
 	if (!labels)
 		return;
 	if (!actor_is_kthread(e))
@@ -339,17 +334,13 @@ static __always_inline void read_from(struct event *e, u32 flow)
 		served_leak(e, labels);
 }
 
-/*
- * The same, where the guest's own locks let nobody write between this hook and
- * the end of the read: there is no race, so nothing to publish.
- */
-static __always_inline void read_locked(struct event *e, u32 flow)
+/* P2, P6: who reads a managed carrier becomes managed. Sockets: socket_is_read(). */
+static __always_inline void read_from(struct event *e, u32 flow)
 {
-	u64 labels = carrier_labels(e);
-
 	e->flow = flow;
-	if (labels && !actor_is_kthread(e))
-		process_join(e, e->task, labels, 1);
+	if (!pending_publish(e))
+		reader_overflowed(e);
+	read_locked(e, flow);
 }
 
 /* P3, P5: what a managed process writes becomes managed. */

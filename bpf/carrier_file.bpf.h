@@ -236,13 +236,11 @@ static __always_inline void file_is_read(struct event *e, u64 file)
 {
 	u32 kind = carrier_is_file(e, file);
 
-	if (kind == S_IFSOCK && early_count) {
-		early_read(e, e->carrier);
-		carrier_is_file(e, file);
-	}
 	if (kind == S_IFCHR)
 		kind = device_to_read(e, file);
-	if (kind == S_IFREG && e->fuse)
+	if (kind == S_IFSOCK)
+		socket_is_read(e, e->carrier);
+	else if (kind == S_IFREG && e->fuse)
 		fuse_is_read(e, KT_FLOW_READ);
 	else if (kind)
 		read_from(e, pending_flow(e->carrier_kind));

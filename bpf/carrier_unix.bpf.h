@@ -81,21 +81,13 @@ static __always_inline void on_sock_sendpage(struct event *e)
 /* security_socket_recvmsg(sock, msg, size, flags) */
 static __always_inline void on_socket_recvmsg(struct event *e)
 {
-	u64 sk = g64(e, e->args[0] + guest.socket_sk);
-
-	if (early_count)
-		early_read(e, sk);
-	carrier_is_socket(e, sk);
-	read_from(e, KT_FLOW_RECEIVE);
+	socket_is_read(e, g64(e, e->args[0] + guest.socket_sk));
 }
 
 /* tcp_zerocopy_receive(sk, zc, ...) */
 static __always_inline void on_tcp_zerocopy_receive(struct event *e)
 {
-	if (early_count)
-		early_read(e, e->args[0]);
-	carrier_is_socket(e, e->args[0]);
-	read_from(e, KT_FLOW_RECEIVE);
+	socket_is_read(e, e->args[0]);
 }
 
 /* security_unix_may_send(sock, other): for each datagram, and when connect() asks. */

@@ -64,8 +64,21 @@ struct kvm_vcpu_arch___rip {
 	unsigned long rip;
 } CORE;
 
+struct kvm_debug_exit_arch {
+	u32 exception;
+	u64 pc;
+	u64 dr6;
+} CORE;
+
+struct kvm_run {
+	struct {
+		struct kvm_debug_exit_arch arch;
+	} debug;
+} CORE;
+
 struct kvm_vcpu {
 	struct kvm *kvm;
+	struct kvm_run *run;
 	int vcpu_id;
 	int vcpu_idx;
 	struct kvm_vcpu_arch arch;
@@ -82,6 +95,7 @@ struct vmcb_seg {
 struct vmcb_save_area {
 	struct vmcb_seg gs;
 	u8 cpl;
+	u64 kernel_gs_base;
 } CORE;
 
 struct vmcb {
@@ -102,6 +116,7 @@ union vmx_exit_reason {
 struct vcpu_vmx {
 	struct kvm_vcpu vcpu;
 	union vmx_exit_reason exit_reason;
+	u32 exit_intr_info;
 } CORE;
 
 /* Hosts that share code between VMX and TDX moved it into struct vcpu_vt. */
@@ -126,14 +141,23 @@ enum {
 	REG_RDI,
 	REG_R8,
 	REG_R9,
+	REG_R10,
 	REG_RIP = 16
 };
 
 /* AMD APM vol. 2 appendix C; Intel SDM vol. 3 appendix C. */
-#define SVM_EXIT_INVD	0x76
-#define SVM_EXIT_WBINVD 0x89
-#define VMX_EXIT_INVD	13
-#define VMX_EXIT_WBINVD 54
+#define SVM_EXIT_DB	   0x41
+#define SVM_EXIT_INVD	   0x76
+#define SVM_EXIT_WBINVD	   0x89
+#define VMX_EXIT_EXCEPTION 0
+#define VMX_EXIT_INVD	   13
+#define VMX_EXIT_WBINVD	   54
+/* VM-exit interruption information (Intel SDM vol. 3, 25.9.2): valid, hardware exception, #DB. */
+#define VMX_INTR_INFO_MASK 0x800007ff
+#define VMX_INTR_INFO_DB   0x80000301
+/* DR6 (Intel SDM vol. 3, 18.2.3): breakpoints 0 to 3; DR access, single step, task switch. */
+#define DR6_BREAKPOINTS 0x0000000f
+#define DR6_OTHERS	0x0000e000
 /*
  * vcpu->arch.hflags: runs a nested guest. Bit 0 was the GIF, of AMD alone, until it
  * became vcpu_svm.guest_gif in 6.3 (commit 916b54a7688b).
@@ -143,25 +167,55 @@ enum {
 
 extern const volatile bool host_is_amd;
 
-/* True when vcpu's last exit was an INVD, or the WBINVD that QEMU's TCG makes of it. */
-static __always_inline bool host_exit_is_trap(struct kvm_vcpu *vcpu)
+/* Why vcpu last exited, in its vendor's numbers; all ones: not known on this host. */
+static __always_inline u32 host_exit_reason(struct kvm_vcpu *vcpu)
 {
-	u32 reason;
-
 	if (host_is_amd) {
 		if (!bpf_core_type_exists(struct vcpu_svm))
-			return false;
-		reason = BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, control.exit_code);
-		return reason == SVM_EXIT_INVD || reason == SVM_EXIT_WBINVD;
+			return ~0U;
+		return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, control.exit_code);
 	}
 	if (bpf_core_field_exists(((struct vcpu_vmx___vt *)0)->vt))
-		reason = BPF_CORE_READ((struct vcpu_vmx___vt *)vcpu, vt.exit_reason.full);
-	else if (bpf_core_field_exists(((struct vcpu_vmx *)0)->exit_reason))
-		reason = BPF_CORE_READ((struct vcpu_vmx *)vcpu, exit_reason.full);
-	else
+		return BPF_CORE_READ((struct vcpu_vmx___vt *)vcpu, vt.exit_reason.full) & 0xffff;
+	if (bpf_core_field_exists(((struct vcpu_vmx *)0)->exit_reason))
+		return BPF_CORE_READ((struct vcpu_vmx *)vcpu, exit_reason.full) & 0xffff;
+	return ~0U;
+}
+
+/* True when vcpu's last exit was an INVD, or the WBINVD that QEMU's TCG makes of it. */
+static __always_inline bool host_exit_is_invd(struct kvm_vcpu *vcpu)
+{
+	u32 reason = host_exit_reason(vcpu);
+
+	return host_is_amd ? reason == SVM_EXIT_INVD || reason == SVM_EXIT_WBINVD
+			   : reason == VMX_EXIT_INVD || reason == VMX_EXIT_WBINVD;
+}
+
+/* True when vcpu's last exit was a #DB, whoever it is for. */
+static __always_inline bool host_exit_is_debug(struct kvm_vcpu *vcpu)
+{
+	u32 reason = host_exit_reason(vcpu);
+
+	if (host_is_amd)
+		return reason == SVM_EXIT_DB;
+	if (reason != VMX_EXIT_EXCEPTION || !bpf_core_type_exists(struct vcpu_vmx) ||
+	    !bpf_core_field_exists(((struct vcpu_vmx *)0)->exit_intr_info))
 		return false;
-	reason &= 0xffff;
-	return reason == VMX_EXIT_INVD || reason == VMX_EXIT_WBINVD;
+	return (BPF_CORE_READ((struct vcpu_vmx *)vcpu, exit_intr_info) & VMX_INTR_INFO_MASK) ==
+	       VMX_INTR_INFO_DB;
+}
+
+/*
+ * Of a #DB: that a breakpoint at rip was the cause, and not a single step that
+ * ended there. KVM notes it in struct kvm_run for a VMM that debugs the guest; the
+ * shim (shim/kvmtaint_shim.c) lets it do so at its own addresses, and only there.
+ */
+static __always_inline bool host_debug_is_breakpoint(struct kvm_vcpu *vcpu, u64 rip)
+{
+	u64 dr6 = BPF_CORE_READ(vcpu, run, debug.arch.dr6);
+
+	return BPF_CORE_READ(vcpu, run, debug.arch.pc) == rip && dr6 & DR6_BREAKPOINTS &&
+	       !(dr6 & DR6_OTHERS);
 }
 
 static __always_inline bool host_vcpu_is_nested(struct kvm_vcpu *vcpu)
@@ -197,10 +251,19 @@ static __always_inline u64 host_vcpu_gs_base(struct kvm_vcpu *vcpu)
 	return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, save.gs.base);
 }
 
+/* The same where the kernel has not executed SWAPGS yet: at the entries of system calls. */
+static __always_inline u64 host_vcpu_kernel_gs_base(struct kvm_vcpu *vcpu)
+{
+	if (!host_is_amd || !bpf_core_type_exists(struct vcpu_svm))
+		return 0;
+	return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, save.kernel_gs_base);
+}
+
 /*
  * The guest's current privilege level. Intel: 0, because INVD in user mode
- * raises #GP before it exits (Intel SDM vol. 3, 26.1.1), and RIP is checked to
- * be a trap site, which lies in the kernel's text.
+ * raises #GP before it exits (Intel SDM vol. 3, 26.1.1), a breakpoint is hit where
+ * an instruction is fetched, and RIP is checked to be a trap site, which lies in the
+ * kernel's text.
  */
 static __always_inline u32 host_vcpu_cpl(struct kvm_vcpu *vcpu)
 {

@@ -22,6 +22,7 @@
 #include "carrier_fuse.bpf.h"
 #include "process.bpf.h"
 #include "mapping.bpf.h"
+#include "syscall.bpf.h"
 
 /* --- one program for each hook ------------------------------------------- */
 
@@ -32,7 +33,7 @@ static __always_inline struct event *event_at_hand(void)
 	return bpf_map_lookup_elem(&events, &zero);
 }
 
-enum { HANDLER_SCAN = KT_HOOK_MAX, HANDLER_WALK, HANDLER_SETTLE, HANDLER_MAX };
+enum { HANDLER_SYSCALL = KT_HOOK_SYSCALL, HANDLER_SCAN, HANDLER_WALK, HANDLER_SETTLE, HANDLER_MAX };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -127,6 +128,18 @@ int handle_settle(void *ctx)
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 
+SEC("raw_tp")
+int handle_syscall(void *ctx)
+{
+	struct event *e = event_at_hand();
+
+	if (e) {
+		on_syscall_entry(e);
+		event_end(ctx, e);
+	}
+	return 0;
+}
+
 static __always_inline void event_reset(struct event *e)
 {
 	e->task = 0;
@@ -190,42 +203,68 @@ int on_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-SEC("raw_tp/kvm_entry")
-int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
+/*
+ * The site that vcpu stands at. KVM has skipped the INVD; a breakpoint stops the
+ * vCPU before the instruction.
+ */
+static __always_inline struct event *event_of(struct kvm_vcpu *vcpu, u64 rip)
 {
-	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
-	unsigned long regs[17];
-	struct event *e;
-	u64 rip, *base;
-	u32 apic;
+	if (!trap_is_shim)
+		return event_begin(rip - 5);
+	return host_debug_is_breakpoint(vcpu, rip) ? event_begin(rip) : NULL;
+}
 
-	if (!is_our_vm() || !host_exit_is_trap(vcpu) || (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
-		return 0;
-	bpf_core_read(regs, sizeof(regs), &vcpu->arch.regs);
-	rip = host_vcpu_rip(vcpu, regs);
-	if (host_vcpu_is_nested(vcpu) || host_vcpu_cpl(vcpu)) {
-		count(KT_COUNT_NESTED);
-		return 0;
+static __always_inline void take_arguments(struct event *e, const unsigned long *regs)
+{
+	if (e->hook == KT_HOOK_SYSCALL) {
+		syscall_arguments(e, regs);
+		return;
 	}
-	e = event_begin(rip - 5);
-	if (!e) {
-		count(KT_COUNT_FOREIGN_INVD);
-		return 0;
-	}
-	count(KT_COUNT_TRAPS);
 	e->args[0] = regs[REG_RDI];
 	e->args[1] = regs[REG_RSI];
 	e->args[2] = regs[REG_RDX];
 	e->args[3] = regs[REG_RCX];
 	e->args[4] = regs[REG_R8];
 	e->args[5] = regs[REG_R9];
-	apic = BPF_CORE_READ(vcpu, vcpu_id);
+}
+
+static __always_inline void find_cpu(struct event *e, struct kvm_vcpu *vcpu)
+{
+	u32 apic = BPF_CORE_READ(vcpu, vcpu_id);
+	u64 *base;
+
 	e->vcpu = apic;
-	e->percpu_base = host_vcpu_gs_base(vcpu);
+	e->percpu_base = e->hook == KT_HOOK_SYSCALL ? host_vcpu_kernel_gs_base(vcpu)
+						    : host_vcpu_gs_base(vcpu);
 	if (!e->percpu_base) {
 		base = bpf_map_lookup_elem(&vcpu_percpu, &apic);
 		e->percpu_base = base ? *base : 0;
 	}
+}
+
+SEC("raw_tp/kvm_entry")
+int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
+	unsigned long regs[17];
+	struct event *e;
+
+	if (!is_our_vm() || !(trap_is_shim ? host_exit_is_debug(vcpu) : host_exit_is_invd(vcpu)) ||
+	    (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
+		return 0;
+	bpf_core_read(regs, sizeof(regs), &vcpu->arch.regs);
+	if (host_vcpu_is_nested(vcpu) || host_vcpu_cpl(vcpu)) {
+		count(KT_COUNT_NESTED);
+		return 0;
+	}
+	e = event_of(vcpu, host_vcpu_rip(vcpu, regs));
+	if (!e) {
+		count(KT_COUNT_FOREIGN_INVD);
+		return 0;
+	}
+	count(KT_COUNT_TRAPS);
+	take_arguments(e, regs);
+	find_cpu(e, vcpu);
 	event_run(ctx, e);
 	return 0;
 }
@@ -253,6 +292,7 @@ int replay(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	for (int i = 0; i < 6; i++)
 		e->args[i] = input->args[i];
+	e->syscall = input->syscall;
 	e->percpu_base = input->percpu_base;
 	e->vcpu = input->vcpu;
 	e->mode = ctx->args[0] ? TEST : REPLAY;
@@ -274,7 +314,7 @@ int before_attach(struct bpf_raw_tracepoint_args *ctx)
 	if (!e)
 		return 0;
 	event_reset(e);
-	e->hook = KT_HOOK_MAX;
+	e->hook = KT_HOOK_NONE;
 	e->site = 0;
 	e->mode = ctx->args[0] ? TEST : REPLAY;
 	e->task = ctx->args[1];

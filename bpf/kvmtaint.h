@@ -11,17 +11,18 @@
 #include <linux/types.h>
 #endif
 
-#define KT_ABSENT     ((__s32)-1) /* a field that this guest does not have */
-#define KT_COMM_LEN   16
-#define KT_NAME_LEN   64
-#define KT_TTY_LEN    16
-#define KT_PATH_MAX   1024 /* bytes of a path in a record, with its NUL */
-#define KT_ADDR_LEN   108 /* UNIX socket name, as sockaddr_un */
-#define KT_SLOTS_MAX  1024 /* memslots that one VM may have */
-#define KT_VCPUS_MAX  1024
-#define KT_SITES_MAX  64
-#define KT_LABELS_MAX 64
-#define KT_KINDS_MAX  32 /* a power of two; enum kt_kind is less */
+#define KT_ABSENT	   ((__s32)-1) /* a field that this guest does not have */
+#define KT_COMM_LEN	   16
+#define KT_NAME_LEN	   64
+#define KT_TTY_LEN	   16
+#define KT_PATH_MAX	   1024 /* bytes of a path in a record, with its NUL */
+#define KT_ADDR_LEN	   108 /* UNIX socket name, as sockaddr_un */
+#define KT_SLOTS_MAX	   1024 /* memslots that one VM may have */
+#define KT_VCPUS_MAX	   1024
+#define KT_SITES_MAX	   64
+#define KT_BREAKPOINTS_MAX 4 /* debug registers */
+#define KT_LABELS_MAX	   64
+#define KT_KINDS_MAX	   32 /* a power of two; enum kt_kind is less */
 
 /* Hooks, in the order of vmlinux-guest/hooks.def. */
 enum kt_hook {
@@ -29,6 +30,17 @@ enum kt_hook {
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 	KT_HOOK_MAX,
+	KT_HOOK_SYSCALL = KT_HOOK_MAX, /* no function: an entry of the guest's system calls */
+	KT_HOOK_NONE, /* an event that no trap began */
+};
+
+/* Where a guest takes system calls: kt_site.alternative of KT_HOOK_SYSCALL. */
+enum kt_entry {
+	KT_ENTRY_SYSCALL, /* SYSCALL of a 64-bit process */
+	KT_ENTRY_SYSCALL32, /* of a 32-bit one: AMD alone has it */
+	KT_ENTRY_SYSENTER32,
+	KT_ENTRY_INT80, /* of any process */
+	KT_ENTRY_MAX,
 };
 
 /*
@@ -73,10 +85,13 @@ struct kt_memory {
 	struct kt_slot slots[KT_SLOTS_MAX];
 };
 
-/* A planted trap; the key is the guest address of the replaced instruction. */
+/*
+ * A trap; the key is the guest address of the instruction that was replaced, or
+ * that has a breakpoint.
+ */
 struct kt_site {
 	__u32 hook; /* enum kt_hook */
-	__u32 alternative; /* which name of the hook this guest has */
+	__u32 alternative; /* which name of the hook this guest has; enum kt_entry */
 };
 
 /*
@@ -311,6 +326,7 @@ struct kt_deferred {
 	__u64 site; /* guest address of the trap */
 	__u64 percpu_base; /* of the guest CPU */
 	__u64 fault; /* host address that could not be read */
+	__u64 syscall; /* of KT_HOOK_SYSCALL: its number */
 	__u32 vcpu;
 	__u32 result; /* of a replay: enum kt_lost; 0: the event is done */
 };
@@ -319,7 +335,7 @@ struct kt_deferred {
 enum kt_counter {
 	KT_COUNT_EXITS, /* VM exits seen of this VM */
 	KT_COUNT_TRAPS, /* of these: ours */
-	KT_COUNT_FOREIGN_INVD, /* INVD or WBINVD that is not at a site */
+	KT_COUNT_FOREIGN_INVD, /* INVD, WBINVD or, with the shim, #DB that is not at a site */
 	KT_COUNT_NESTED, /* ignored: the vCPU ran a nested guest */
 	KT_COUNT_SECOND_ROAD, /* guest reads served through the host's page tables */
 	KT_COUNT_HOST_FAULT, /* guest reads that neither road could serve */

@@ -185,7 +185,7 @@ __noinline int mapping_next(struct event *e)
 		m->signal = item->signal;
 		m->mm = g64(e, m->task + guest.task_mm);
 		/* The one thread of a process stands at the trap: nothing of it moves. */
-		m->quiet = e->hook < KT_HOOK_MAX && m->task == e->task && m->mm &&
+		m->quiet = e->hook != KT_HOOK_NONE && m->task == e->task && m->mm &&
 			   g32(e, m->mm + guest.mm_users) == 1;
 	} else if (item->kind == KT_KIND_FILE) {
 		work_at_hand(e, item);

@@ -72,6 +72,14 @@ __noinline int record_actor(struct event *e)
 	/* The thread that is looked at is in some other call, or in none. */
 	if (e->flow == KT_FLOW_BEFORE_ATTACH || e->flow == KT_FLOW_CORE_DUMP)
 		return 0;
+	/* Its registers are not on the stack yet. */
+	if (e->hook == KT_HOOK_SYSCALL) {
+		e->record.syscall = e->syscall;
+		e->record.flags |= KT_RECORD_HAS_SYSCALL;
+		if (e->alternative != KT_ENTRY_SYSCALL)
+			e->record.flags |= KT_RECORD_COMPAT;
+		return 0;
+	}
 	regs = user_regs(e, e->task);
 	if (!regs)
 		return 0;
@@ -133,6 +141,7 @@ static __always_inline bool event_defer(struct event *e)
 	again->site = e->site;
 	again->percpu_base = e->percpu_base;
 	again->fault = e->failed_at;
+	again->syscall = e->syscall;
 	again->vcpu = e->vcpu;
 	again->result = 0;
 	__sync_fetch_and_add(&stops_sent, 1);

@@ -18,6 +18,7 @@ const volatile bool dfa_loaded = false;
 const volatile __u64 all_labels = 0; /* that the policy can give */
 const volatile bool follow_arguments = false; /* reading /proc/PID/cmdline, environ is a flow */
 const volatile __u32 follow_terminals = KT_TERMINALS_SHOWN;
+const volatile bool trap_is_shim = false; /* breakpoints of the shim, not INVD in the text */
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -132,10 +133,13 @@ struct mapping_walk {
 
 /*
  * One trap at work. args are the guest function's arguments in the order of
- * the System V ABI. Lives in a per-CPU map: nothing of it fits a BPF stack.
+ * the System V ABI, or those of the system call whose number is syscall. Lives in a per-CPU map:
+ * nothing of it fits a BPF stack.
  */
 struct event {
 	u64 args[6];
+	u64 syscall; /* of KT_HOOK_SYSCALL; by the table of 32-bit calls unless entered by SYSCALL
+		      */
 	u64 site;
 	u64 percpu_base;
 	u32 hook;

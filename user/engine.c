@@ -74,11 +74,17 @@ static void describe_host(struct engine *engine, const struct vm_info *vm)
 
 /* --- maps ---------------------------------------------------------------- */
 
-static int fill_sites(struct engine *engine, const struct guest_profile *profile)
+static int fill_sites(struct engine *engine, enum trap_kind trap,
+		      const struct guest_profile *profile)
 {
 	int fd = bpf_map__fd(engine->skel->maps.sites);
+	struct breakpoint points[KT_BREAKPOINTS_MAX];
+	size_t count = breakpoints_of(trap, profile, points);
 
-	for (unsigned int h = 0; h < KT_HOOK_MAX; h++) {
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_update_elem(fd, &points[i].address.v, &points[i].site, BPF_ANY))
+			return -errno;
+	for (unsigned int h = 0; trap == TRAP_PATCH && h < KT_HOOK_MAX; h++) {
 		struct kt_site site = { .hook = h, .alternative = profile->hooks[h].alternative };
 		uint64_t gva = profile->hooks[h].site.v;
 
@@ -93,6 +99,7 @@ static const char *const handler_names[] = {
 #define GUEST_HOOK(id, need, alternatives) "handle_" #id,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
+	"handle_syscall",
 	"handle_scan",
 	"handle_walk",
 	"handle_settle",
@@ -272,11 +279,10 @@ static void limit_sets(struct kvmtaint *skel, uint32_t objects)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, skel->obj) if (bpf_map__type(map) == BPF_MAP_TYPE_HASH &&
-						     map != skel->maps.reader_slots &&
-						     map != skel->maps.wires &&
-						     bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
-		bpf_map__set_max_entries(map, objects);
+	bpf_object__for_each_map(map, skel->obj)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_HASH && map != skel->maps.reader_slots &&
+		    map != skel->maps.wires && bpf_map__map_flags(map) & BPF_F_NO_PREALLOC)
+			bpf_map__set_max_entries(map, objects);
 }
 
 /* The maps and numbers of the engine before, into one that is not loaded yet. */
@@ -338,6 +344,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	skel->rodata->follow_arguments = opt->follow_arguments;
 	skel->rodata->follow_terminals = opt->terminals;
 	choose_handlers(skel, opt->profile);
+	skel->rodata->trap_is_shim = opt->trap != TRAP_PATCH;
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)
 		limit_sets(skel, opt->objects_max);
@@ -368,7 +375,7 @@ static int set_up(struct engine *engine, const struct engine_options *opt, char 
 
 	if (ret)
 		return ret;
-	if ((ret = fill_sites(engine, opt->profile)) || (ret = fill_handlers(engine)) ||
+	if ((ret = fill_sites(engine, opt->trap, opt->profile)) || (ret = fill_handlers(engine)) ||
 	    (ret = fill_dfa(engine, opt->dfa)) ||
 	    (ret = engine_set_cpus(engine, opt->profile->percpu_base)) ||
 	    (!opt->vm && (ret = fill_memory(engine, opt->mem)))) {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "../bpf/kvmtaint.h"
+#include "breakpoints.h"
 #include "guest_mem.h"
 #include "policy.h"
 #include "profile.h"
@@ -34,6 +35,7 @@ struct engine_options {
 	const struct guest_profile *profile;
 	const struct policy_dfa *dfa; /* NULL: no policy */
 	struct guest_mem *mem;
+	enum trap_kind trap;
 	uint32_t objects_max; /* that one set may hold; 0: each set's own default */
 	bool follow_arguments; /* reading /proc/PID/cmdline and environ is a flow */
 	enum kt_terminals terminals; /* what of a terminal is a flow */

@@ -189,7 +189,7 @@ static void say_lost(struct engine *engine, const struct kt_deferred *event)
 		.lost = event->result,
 		.bytes = event->fault,
 		.vcpu = event->vcpu,
-		.hook = KT_HOOK_MAX,
+		.hook = KT_HOOK_NONE,
 		.syscall = -1,
 	};
 

@@ -26,6 +26,8 @@ enum {
 	KEY_WITH,
 	KEY_MAX_WIRES,
 	KEY_TERMINALS,
+	KEY_TRAP,
+	KEY_SHIM_HOOK,
 };
 
 #define ROOM_MAX		     (1 << 26)
@@ -36,6 +38,12 @@ enum {
 static const struct argp_option trace_options[] = {
 	{ "vm", 'v', "PID", 0, "VMM process: QEMU, Firecracker, cloud-hypervisor, ...", 1 },
 	{ "no-wait", KEY_NO_WAIT, NULL, 0, "Do not wait for a guest that has not booted yet", 1 },
+	{ "trap", KEY_TRAP, "auto|patch|shim|shim-hooks", 0, "How the guest is made to exit: INVD in"
+	  " its text (auto, patch), or breakpoints by the module kvmtaint_shim, where system calls"
+	  " enter (shim) or on four hooks (shim-hooks)", 1 },
+	{ "shim-hook", KEY_SHIM_HOOK, "ID", 0, "For --trap shim-hooks: one of the hooks, by its id in"
+	  " vmlinux-guest/hooks.def. Up to 4; without any: file_permission, socket_sendmsg,"
+	  " socket_recvmsg, task_new", 1 },
 	{ NULL, 0, NULL, 0, "What is classified, in the guest:", 2 },
 	{ "secret", 's', "[LABEL=]PATTERN", 0, "A file, a directory that ends in '/', or a glob"
 	  " ('*', '?', '[...]'; '**' crosses directories); \"!PATTERN\" takes paths out. May be"
@@ -137,8 +145,25 @@ static enum kt_terminals parse_terminals(struct argp_state *state, const char *a
 	return KT_TERMINALS_SHOWN;
 }
 
+static enum trap_kind parse_trap(struct argp_state *state, const char *arg)
+{
+	enum trap_kind kind;
+
+	if (!strcmp(arg, "auto"))
+		return TRAP_PATCH;
+	for (kind = TRAP_PATCH; kind <= TRAP_SHIM_HOOKS; kind++)
+		if (!strcmp(arg, trap_kind_name(kind)))
+			return kind;
+	argp_error(state, "--trap is auto, patch, shim or shim-hooks, not '%s'", arg);
+	return TRAP_PATCH;
+}
+
 static void check(struct argp_state *state, const struct options *o)
 {
+	if (o->shim_hook_count && o->trap != TRAP_SHIM_HOOKS)
+		argp_error(state, "--shim-hook needs --trap shim-hooks");
+	if (o->shim_hook_count > KT_BREAKPOINTS_MAX)
+		argp_error(state, "--shim-hook: a CPU has %d breakpoints", KT_BREAKPOINTS_MAX);
 	if (o->image && o->pid)
 		argp_error(state, "--vm and --image exclude each other");
 	if (!o->image && !o->pid)
@@ -176,6 +201,14 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		if (profile_hook_id(arg) < 0)
 			argp_error(state, "--without-hook: no hook '%s'", arg);
 		append(state, &o->without_hooks, &o->without_hook_count, arg);
+		break;
+	case KEY_TRAP:
+		o->trap = parse_trap(state, arg);
+		break;
+	case KEY_SHIM_HOOK:
+		if (profile_hook_id(arg) < 0)
+			argp_error(state, "--shim-hook: no hook '%s'", arg);
+		append(state, &o->shim_hooks, &o->shim_hook_count, arg);
 		break;
 	case KEY_NO_SCAN:
 		o->no_scan = true;
@@ -307,4 +340,5 @@ void options_deinit(struct options *options)
 	free(options->policy_files);
 	free(options->without_hooks);
 	free(options->with);
+	free(options->shim_hooks);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "breakpoints.h"
 #include "record.h"
 #include "status.h"
 
@@ -26,6 +27,9 @@ struct options {
 	bool no_wait;
 	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */
 	size_t without_hook_count;
+	enum trap_kind trap;
+	const char **shim_hooks; /* ids, for TRAP_SHIM_HOOKS */
+	size_t shim_hook_count;
 	bool follow_arguments;
 	enum kt_terminals terminals;
 	const char *output;

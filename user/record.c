@@ -383,32 +383,40 @@ char *record_line(const struct record_context *ctx, const struct kt_record *rec,
 	return json_take_line(to);
 }
 
-static struct json_object *hooks_json(const struct guest_profile *profile)
+static void add_hook(struct json_object *array, const char *name, gva_t address)
+{
+	struct json_object *hook = json_object_new_object();
+
+	json_add_string(hook, "name", name);
+	json_add_address(hook, "address", address.v);
+	json_object_array_add(array, hook);
+}
+
+static struct json_object *hooks_json(enum trap_kind trap, const struct guest_profile *profile)
 {
 	struct json_object *array = json_object_new_array();
+	struct breakpoint points[KT_BREAKPOINTS_MAX];
+	size_t i, count = breakpoints_of(trap, profile, points);
+	char name[64];
 	int h;
 
-	for (h = 0; h < KT_HOOK_MAX; h++) {
-		struct json_object *hook;
-		char name[64];
-
-		if (!profile->hooks[h].function.v)
-			continue;
-		hook = json_object_new_object();
-		json_add_string(hook, "name", trap_hook_name(profile, h, name, sizeof(name)));
-		json_add_address(hook, "address", profile->hooks[h].function.v);
-		json_object_array_add(array, hook);
-	}
+	for (i = 0; i < count; i++)
+		add_hook(array, points[i].name, points[i].address);
+	for (h = 0; trap == TRAP_PATCH && h < KT_HOOK_MAX; h++)
+		if (profile->hooks[h].function.v)
+			add_hook(array, trap_hook_name(profile, h, name, sizeof(name)),
+				 profile->hooks[h].function);
 	return array;
 }
 
 /* The hooks that the guest lacks, and what is not seen for want of them. */
-static struct json_object *missing_json(const struct guest_profile *profile)
+static struct json_object *missing_json(enum trap_kind trap, const struct guest_profile *profile)
 {
 	struct json_object *array = json_object_new_array();
 	char buf[120];
 
-	for (size_t h = 0; h < KT_HOOK_MAX; h++) {
+	/* The system call view has no hooks. */
+	for (size_t h = 0; trap != TRAP_SHIM && h < KT_HOOK_MAX; h++) {
 		const char *unseen = profile_unseen(profile, h, buf, sizeof(buf));
 		struct json_object *hook;
 
@@ -454,12 +462,13 @@ static struct json_object *guest_json(const struct guest_profile *profile)
 	return guest;
 }
 
-static void add_armed(struct json_object *to, const struct guest_profile *profile, uint64_t held_ns)
+static void add_armed(struct json_object *to, enum trap_kind trap,
+		      const struct guest_profile *profile, uint64_t held_ns)
 {
 	json_object_object_add(to, "guest", guest_json(profile));
-	json_add_string(to, "trap", "patch");
-	json_object_object_add(to, "hooks", hooks_json(profile));
-	json_object_object_add(to, "missing", missing_json(profile));
+	json_add_string(to, "trap", trap_kind_name(trap));
+	json_object_object_add(to, "hooks", hooks_json(trap, profile));
+	json_object_object_add(to, "missing", missing_json(trap, profile));
 	json_add_number(to, "held_ns", held_ns);
 }
 
@@ -475,7 +484,7 @@ char *record_start_line(const struct record_context *ctx, uint64_t seq,
 	json_add_string(to, "version", KVMTAINT_VERSION);
 	json_object_object_add(to, "labels", labels_json(ctx, all_labels(ctx)));
 	if (profile)
-		add_armed(to, profile, held_ns);
+		add_armed(to, ctx->trap, profile, held_ns);
 	return json_take_line(to);
 }
 
@@ -514,7 +523,7 @@ char *record_guest_line(const struct record_context *ctx, uint64_t seq,
 		json_add_string(to, "reason", guest->reason);
 	switch (guest->event) {
 	case GUEST_ARMED:
-		add_armed(to, guest->profile, guest->held_ns);
+		add_armed(to, ctx->trap, guest->profile, guest->held_ns);
 		break;
 	case GUEST_GONE:
 		json_object_object_add(to, "guest", guest_json(guest->profile));

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "../bpf/kvmtaint.h"
+#include "breakpoints.h"
 #include "policy.h"
 #include "profile.h"
 #include "wires.h"
@@ -19,6 +20,7 @@ enum record_format { RECORD_JSON, RECORD_TEXT };
 /* What every record of one VM shares. */
 struct record_context {
 	enum record_format format;
+	enum trap_kind trap;
 	pid_t vm_pid;
 	const char *vm_name;
 	const struct policy *policy; /* names of the labels */

@@ -78,3 +78,15 @@ enum exit_status status_of_standstill(int error)
 
 	return LOOK_UP(table, error);
 }
+
+enum exit_status status_of_shim(int error)
+{
+	static const struct meaning table[] = {
+		{ ENOENT, STATUS_NO_SHIM },   { EPROTO, STATUS_SHIM_VERSION },
+		{ ENOSYS, STATUS_SHIM_HOST }, { EBUSY, STATUS_SHIM_BUSY },
+		{ EPERM, STATUS_PERMISSION }, { ENOTSUP, STATUS_ENCRYPTED },
+		{ ESRCH, STATUS_NO_PROCESS },
+	};
+
+	return LOOK_UP(table, error);
+}

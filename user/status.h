@@ -30,7 +30,12 @@
 	EXIT_STATUS(TRAPS, 20, "the traps could not be taken out; they are slow NOPs until" \
 		    " `kvmtaint release`") \
 	EXIT_STATUS(IMAGE, 21, "the RAM image cannot be read") \
-	EXIT_STATUS(RECORDS, 22, "path: the records cannot be read, or lack what is asked for")
+	EXIT_STATUS(RECORDS, 22, "path: the records cannot be read, or lack what is asked for") \
+	EXIT_STATUS(NO_SHIM, 23, "--trap shim: the module kvmtaint_shim is not loaded") \
+	EXIT_STATUS(SHIM_VERSION, 24, "--trap shim: the loaded module is of another version") \
+	EXIT_STATUS(SHIM_HOST, 25, "--trap shim: the module does not support this host's kernel") \
+	EXIT_STATUS(SHIM_BUSY, 26, "--trap shim: the VM's debug registers are in use: a gdbstub, or" \
+		    " another shim user")
 /* clang-format on */
 
 enum exit_status {
@@ -43,9 +48,10 @@ enum exit_status {
 enum exit_status status_fail(enum exit_status status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* What an errno means that vm_find(), guest_profile_build() or standstill() returned. */
+/* What an errno means that vm_find(), guest_profile_build(), standstill() or shim_*() returned. */
 enum exit_status status_of_vm(int error);
 enum exit_status status_of_profile(int error);
 enum exit_status status_of_standstill(int error);
+enum exit_status status_of_shim(int error);
 
 #endif

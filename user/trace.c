@@ -47,6 +47,7 @@ static enum exit_status find_vm(struct trace *t)
 	};
 	t->record = (struct record_context){
 		.format = t->options->format,
+		.trap = t->options->trap,
 		.vm_pid = t->options->pid,
 		.vm_name = t->target.vm->name,
 		.policy = t->policy,
@@ -136,16 +137,16 @@ static enum exit_status run(struct trace *t)
 		return status;
 	if (!status)
 		status = trace_loop(t, &reason);
-	status = first_of(status, trace_guest_unplant(t));
+	status = first_of(status, trace_traps_remove(t));
 	return first_of(status, finish(t, reason));
 }
 
 enum exit_status command_trace(const struct options *options)
 {
 	static enum exit_status (*const steps[])(struct trace *) = {
-		load_policy, find_vm, take_lock, open_output, run,
+		load_policy, find_vm, take_lock, trace_traps_open, open_output, run,
 	};
-	struct trace t = { .options = options, .lock = -1 };
+	struct trace t = { .options = options, .lock = -1, .shim = -1 };
 	enum exit_status status = STATUS_OK;
 	size_t i;
 
@@ -156,6 +157,7 @@ enum exit_status command_trace(const struct options *options)
 	engine_kept_deinit(&t.kept);
 	wires_leave(&t.wires);
 	trace_guest_close(&t);
+	trace_traps_close(&t);
 	trace_events_close(&t.events);
 	policy_free(t.policy);
 	target_close(&t.target);

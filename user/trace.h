@@ -9,6 +9,7 @@
 #include "output.h"
 #include "policy.h"
 #include "record.h"
+#include "shim.h"
 #include "target.h"
 #include "trap.h"
 
@@ -50,11 +51,22 @@ struct trace {
 	struct engine *polled; /* whose records the loop waits for */
 	struct engine_kept kept; /* of the engines before */
 	struct output *output;
-	struct trap_set traps;
+	struct trap_set traps; /* --trap patch */
+	int shim; /* the others: the device; -1: not opened */
 	bool started; /* the start record is out */
-	bool planted;
+	bool planted; /* either kind of trap is in */
 	struct trace_guest guest;
 };
+
+/* How an attempt to arm went wrong; all zero: it did not. */
+struct trace_failure {
+	enum exit_status status;
+	bool early; /* the kernel is not there yet: it may well go right later */
+	char why[600];
+};
+
+#define trace_fail(failure, code, ...)                                                             \
+	((failure)->status = (code), snprintf((failure)->why, sizeof((failure)->why), __VA_ARGS__))
 
 /* The number of the next record that user space makes; ctx: the trace. */
 uint64_t trace_next_seq(void *ctx);
@@ -86,7 +98,33 @@ enum exit_status trace_guest_wake(struct trace *t);
 /* Once a second: traps, CPUs, the kernel. */
 enum exit_status trace_guest_every_second(struct trace *t);
 
+struct guest_record;
+
+/* Queues a guest record. */
+enum exit_status trace_guest_say(struct trace *t, const struct guest_record *guest);
+
+/* --- the traps of either kind (user/trace_traps.c) --- */
+
+/* Opens what the kind needs, before there is a kernel to trap. */
+enum exit_status trace_traps_open(struct trace *t);
+void trace_traps_close(struct trace *t);
+
+/* Leaves the hooks in the profile that are to be trapped; what will not be seen is told. */
+void trace_traps_choose(struct trace *t);
+
+/* *held_ns: for how long the VM stood still for it. */
+void trace_traps_set(struct trace *t, uint64_t *held_ns, struct trace_failure *failure);
+
+/* The kernel is gone. Patched traps stay where they are: that memory may hold anything by now. */
+void trace_traps_forget(struct trace *t);
+
+/* How many traps are not as they should be; negative: it cannot be known now. */
+int trace_traps_verify(struct trace *t);
+
+/* Tells of them, and puts them back where that does no harm. */
+enum exit_status trace_traps_tell(struct trace *t, int changed);
+
 /* Takes the traps out, where there are any. */
-enum exit_status trace_guest_unplant(struct trace *t);
+enum exit_status trace_traps_remove(struct trace *t);
 
 #endif

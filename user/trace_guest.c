@@ -21,16 +21,6 @@
 
 /* --- arming -------------------------------------------------------------- */
 
-/* How an attempt to arm went wrong; all zero: it did not. */
-struct failure {
-	enum exit_status status;
-	bool early; /* the kernel is not there yet: it may well go right later */
-	char why[600];
-};
-
-#define fail(failure, code, ...)                                                                   \
-	((failure)->status = (code), snprintf((failure)->why, sizeof((failure)->why), __VA_ARGS__))
-
 static void look_again(struct trace *t, uint64_t in_ns)
 {
 	const struct itimerspec when = { .it_value = { in_ns / 1000000000, in_ns % 1000000000 } };
@@ -63,25 +53,6 @@ static bool is_half_booted(struct trace *t)
 	       state < SYSTEM_SCHEDULING;
 }
 
-/* What will not be seen of this kernel: by the operator's choice, or for want of a function. */
-static void leave_out_hooks(struct trace *t)
-{
-	const struct options *o = t->options;
-	char buf[120];
-	size_t i;
-
-	for (i = 0; i < o->without_hook_count; i++)
-		t->target.profile->hooks[profile_hook_id(o->without_hooks[i])] =
-			(struct profile_hook){};
-	for (i = 0; i < KT_HOOK_MAX; i++) {
-		const char *unseen = profile_unseen(t->target.profile, i, buf, sizeof(buf));
-
-		if (unseen)
-			status_fail(STATUS_OK, "no trap for %s in this guest; not seen: %s",
-				    profile_hook_name(i), unseen);
-	}
-}
-
 static const struct kt_vcpu *witness(struct trace *t)
 {
 	const struct vm_info *vm = t->target.vm;
@@ -92,7 +63,7 @@ static const struct kt_vcpu *witness(struct trace *t)
 	return vm_first_witness(vm);
 }
 
-static void profile_kernel(struct trace *t, struct failure *failure)
+static void profile_kernel(struct trace *t, struct trace_failure *failure)
 {
 	const struct kt_vcpu *on = witness(t);
 	int rc;
@@ -104,20 +75,23 @@ static void profile_kernel(struct trace *t, struct failure *failure)
 	if (!on && t->target.vm->knows_lstar && t->guest.ever_armed &&
 	    !boot_watch_fred(t->guest.watch)) {
 		failure->early = true;
-		fail(failure, STATUS_NO_KERNEL, "no kernel has set up its system calls yet");
+		trace_fail(failure, STATUS_NO_KERNEL, "no kernel has set up its system calls yet");
 		return;
 	}
 	rc = target_profile(&t->target, on);
+	/* Breakpoints do not mind what else is at a function, nor who guards the text. */
+	if (t->options->trap != TRAP_PATCH && (rc == -EBUSY || rc == -EPERM))
+		rc = 0;
 	if (rc) {
-		fail(failure, status_of_profile(rc), "%s", target_profile_error(&t->target));
+		trace_fail(failure, status_of_profile(rc), "%s", target_profile_error(&t->target));
 		failure->early = rc == -ENOENT || (t->target.profile && is_half_booted(t));
 	} else if (is_half_booted(t)) {
-		fail(failure, STATUS_NO_KERNEL, "the kernel has only begun to boot");
+		trace_fail(failure, STATUS_NO_KERNEL, "the kernel has only begun to boot");
 		failure->early = true;
 	}
 }
 
-static void load_engine(struct trace *t, struct failure *failure)
+static void load_engine(struct trace *t, struct trace_failure *failure)
 {
 	char pin_dir[64], err[512] = "";
 	struct engine_options opt = {
@@ -125,6 +99,7 @@ static void load_engine(struct trace *t, struct failure *failure)
 		.profile = t->target.profile,
 		.dfa = t->dfa,
 		.mem = t->target.mem,
+		.trap = t->options->trap,
 		.objects_max = t->options->objects_max,
 		.readers_max = t->options->readers_max,
 		.follow_arguments = t->options->follow_arguments,
@@ -138,8 +113,8 @@ static void load_engine(struct trace *t, struct failure *failure)
 	if (!rc)
 		rc = engine_load(&opt, &t->engine, err, sizeof(err));
 	if (rc)
-		fail(failure, rc == -EPERM || rc == -EACCES ? STATUS_PERMISSION : STATUS_HOST, "%s",
-		     err);
+		trace_fail(failure, rc == -EPERM || rc == -EACCES ? STATUS_PERMISSION : STATUS_HOST,
+			   "%s", err);
 }
 
 static int retire_engine(struct trace *t)
@@ -150,26 +125,6 @@ static int retire_engine(struct trace *t)
 	rc = engine_retire(t->engine, &t->kept);
 	t->engine = t->polled = NULL;
 	return rc;
-}
-
-static void plant(struct trace *t, uint64_t *held_ns, struct failure *failure)
-{
-	char err[512] = "";
-	int rc;
-
-	trap_set_init(&t->traps, t->options->pid, t->target.mem, t->target.profile);
-	rc = trap_plant(&t->traps, held_ns, err, sizeof(err));
-	if (rc) {
-		fail(failure,
-		     rc == -EBUSY && strstr(err, "NOP") ? STATUS_HOOK_IN_USE
-							: status_of_standstill(rc),
-		     "%s", err);
-		return;
-	}
-	t->planted = true;
-	if (t->options->verbose)
-		fprintf(stderr, "kvmtaint: %zu traps planted, the VM stood still for %llu us\n",
-			t->traps.count, (unsigned long long)*held_ns / 1000);
 }
 
 static int tell_engine(void *ctx, gva_t task, gva_t file, bool shared_writable)
@@ -228,7 +183,7 @@ static void remember_kernel(struct trace *t)
 	g->refusal_told = false;
 }
 
-static enum exit_status say(struct trace *t, const struct guest_record *guest)
+enum exit_status trace_guest_say(struct trace *t, const struct guest_record *guest)
 {
 	uint64_t seq = trace_next_seq(t);
 
@@ -238,7 +193,7 @@ static enum exit_status say(struct trace *t, const struct guest_record *guest)
 }
 
 /* Profile, engine, traps. The record takes its number before the first trap can. */
-static void arm(struct trace *t, struct failure *failure)
+static void arm(struct trace *t, struct trace_failure *failure)
 {
 	uint64_t held_ns = 0, seq;
 	char *line;
@@ -246,12 +201,12 @@ static void arm(struct trace *t, struct failure *failure)
 	profile_kernel(t, failure);
 	if (failure->status)
 		return;
-	leave_out_hooks(t);
+	trace_traps_choose(t);
 	load_engine(t, failure);
 	if (failure->status)
 		return;
 	seq = trace_next_seq(t);
-	plant(t, &held_ns, failure);
+	trace_traps_set(t, &held_ns, failure);
 	if (failure->status) {
 		if (!engine_return_seq(t->engine, seq))
 			output_queue(t->output, seq,
@@ -268,7 +223,7 @@ static void arm(struct trace *t, struct failure *failure)
 								      .held_ns = held_ns })
 			  : record_start_line(&t->record, seq, t->target.profile, held_ns);
 	if (output_queue(t->output, seq, line))
-		fail(failure, STATUS_INTERNAL, "out of memory");
+		trace_fail(failure, STATUS_INTERNAL, "out of memory");
 	t->started = true;
 	remember_kernel(t);
 	scan_guest(t);
@@ -328,20 +283,20 @@ static const char *why_gone(struct trace *t, bool another)
 	return NULL;
 }
 
-/* Its traps stay where they are: that memory may hold anything by now. */
 static enum exit_status give_up_kernel(struct trace *t, const char *why)
 {
 	int rc = retire_engine(t);
 
 	t->guest.armed = false;
 	t->guest.lstar = 0;
-	t->planted = false;
+	trace_traps_forget(t);
 	boot_watch_forget(t->guest.watch);
 	if (rc)
 		return status_fail(STATUS_INTERNAL, "cannot keep the managed files: %s",
 				   strerror(-rc));
-	return say(t, &(struct guest_record){
-			      .event = GUEST_GONE, .profile = t->target.profile, .reason = why });
+	return trace_guest_say(t, &(struct guest_record){ .event = GUEST_GONE,
+							  .profile = t->target.profile,
+							  .reason = why });
 }
 
 /* After loadvm: the kernel is the same, but its past is another one. */
@@ -356,7 +311,7 @@ static enum exit_status look_at_clock(struct trace *t)
 	t->guest.clock = now;
 	if ((int64_t)(now - before) >= 0)
 		return STATUS_OK;
-	status = say(t, &(struct guest_record){ .event = GUEST_RESTORED });
+	status = trace_guest_say(t, &(struct guest_record){ .event = GUEST_RESTORED });
 	rc = engine_forget_caches(t->engine);
 	if (rc && !status)
 		status = status_fail(STATUS_INTERNAL, "cannot empty the engine's caches: %s",
@@ -365,7 +320,7 @@ static enum exit_status look_at_clock(struct trace *t)
 	return status;
 }
 
-static bool is_final(const struct trace *t, const struct failure *failure)
+static bool is_final(const struct trace *t, const struct trace_failure *failure)
 {
 	uint64_t patience = t->guest.ever_armed ? PATIENCE : FIRST_PATIENCE;
 
@@ -378,7 +333,7 @@ static bool is_final(const struct trace *t, const struct failure *failure)
  * A kernel that cannot be traced ends a trace that has not begun; later it is
  * told of, once, and the next one is waited for.
  */
-static enum exit_status judge_failure(struct trace *t, const struct failure *failure)
+static enum exit_status judge_failure(struct trace *t, const struct trace_failure *failure)
 {
 	struct trace_guest *g = &t->guest;
 
@@ -394,12 +349,13 @@ static enum exit_status judge_failure(struct trace *t, const struct failure *fai
 		return STATUS_OK;
 	g->refusal_told = true;
 	status_fail(STATUS_OK, "the guest's kernel cannot be traced: %s", failure->why);
-	return say(t, &(struct guest_record){ .event = GUEST_REFUSED, .reason = failure->why });
+	return trace_guest_say(t, &(struct guest_record){ .event = GUEST_REFUSED,
+							  .reason = failure->why });
 }
 
 static enum exit_status try_to_arm(struct trace *t)
 {
-	struct failure failure = {};
+	struct trace_failure failure = {};
 	uint64_t began = record_now(), took;
 	enum exit_status status = STATUS_OK;
 
@@ -456,48 +412,11 @@ enum exit_status trace_guest_wake(struct trace *t)
 
 /* --- once a second ------------------------------------------------------- */
 
-/* A trap that somebody wrote over is told of, and put back where the plain NOP is. */
-static enum exit_status tell_changed_traps(struct trace *t)
-{
-	struct guest_record guest = { .event = GUEST_CHANGED };
-	enum exit_status status = STATUS_OK;
-	char err[512] = "";
-	size_t i, planted = 0, lost = 0;
-	int rc = 0;
-
-	for (i = 0; i < t->traps.count && !planted; i++)
-		planted = trap_is_nop(&t->traps, &t->traps.sites[i]);
-	if (planted)
-		rc = trap_replant(&t->traps, &planted, err, sizeof(err));
-	if (rc)
-		status_fail(STATUS_OK, "a trap that is gone cannot be planted again: %s", err);
-	for (i = 0; i < t->traps.count && !status; i++) {
-		struct trap_site *site = &t->traps.sites[i];
-
-		if (!memcmp(site->found, t->guest.told[i], TRAP_LEN))
-			continue;
-		memcpy(t->guest.told[i], site->found, TRAP_LEN);
-		if (trap_is_planted(site))
-			continue;
-		guest.function = site->name;
-		guest.found = site->found;
-		guest.planted = !rc && trap_is_nop(&t->traps, site);
-		/* Should it vanish again, that is news. */
-		if (guest.planted)
-			memcpy(t->guest.told[i], TRAP_INVD, TRAP_LEN);
-		status = say(t, &guest);
-		lost++;
-	}
-	if (lost)
-		output_lost(t->output, "trap_changed", lost);
-	return status;
-}
-
 enum exit_status trace_guest_every_second(struct trace *t)
 {
 	uint64_t percpu_base[KT_VCPUS_MAX];
 	enum exit_status status;
-	int changed = t->guest.armed ? trap_verify(&t->traps) : 0;
+	int changed = t->guest.armed ? trace_traps_verify(t) : 0;
 
 	/* A kernel that is gone takes its traps with it: that is looked at first. */
 	status = trace_guest_look(t);
@@ -507,7 +426,7 @@ enum exit_status trace_guest_every_second(struct trace *t)
 	    engine_set_cpus(t->engine, percpu_base))
 		return status_fail(STATUS_INTERNAL, "cannot tell the engine of a CPU: %s",
 				   strerror(errno));
-	return changed > 0 ? tell_changed_traps(t) : STATUS_OK;
+	return trace_traps_tell(t, changed);
 }
 
 /* --- begin and end ------------------------------------------------------- */
@@ -525,7 +444,7 @@ static enum exit_status begin_waiting(struct trace *t)
 
 enum exit_status trace_guest_begin(struct trace *t)
 {
-	struct failure failure = {};
+	struct trace_failure failure = {};
 	char err[256] = "";
 
 	t->guest.newest = KT_VCPUS_MAX;
@@ -548,20 +467,4 @@ enum exit_status trace_guest_begin(struct trace *t)
 void trace_guest_close(struct trace *t)
 {
 	boot_watch_close(t->guest.watch);
-}
-
-enum exit_status trace_guest_unplant(struct trace *t)
-{
-	char err[512] = "";
-	int rc;
-
-	if (!t->planted)
-		return STATUS_OK;
-	rc = trap_remove(&t->traps, NULL, NULL, err, sizeof(err));
-	if (rc && rc != -ESRCH)
-		return status_fail(STATUS_TRAPS,
-				   "the traps stay in the guest, where they do no harm:"
-				   " %s; later: kvmtaint release --vm %d",
-				   err, t->options->pid);
-	return STATUS_OK;
 }

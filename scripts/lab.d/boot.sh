@@ -12,6 +12,7 @@ vcpus=2
 l1_memory=4096
 l2_memory=512
 l2_args=
+trap=patch	# how kvmtaint is to trap L2
 l1_args=
 storage=
 with_l2=1
@@ -98,10 +99,11 @@ job_disk() {
 	[ $# = 0 ] || cp -rL "$@" "$job/in"
 	{
 		printf '%s=%q\n' LAB_VCPUS "$vcpus" LAB_L2_MEMORY "$l2_memory" LAB_L2_ARGS "$l2_args" \
-			LAB_STORAGE "$storage" LAB_L2 "$with_l2" LAB_SECOND "$second_kernel" LAB_TIMEOUT "$seconds" LAB_TTY "$tty" LAB_KERNEL "$l2_kernel"
+			LAB_STORAGE "$storage" LAB_L2 "$with_l2" LAB_SECOND "$second_kernel" LAB_TRAP "$trap" LAB_TIMEOUT "$seconds" LAB_TTY "$tty" LAB_KERNEL "$l2_kernel"
 		[ -z "${job_env-}" ] || echo "$job_env"
 	} >"$job/env"
 	bundle_kvmtaint "$job/kvmtaint"
+	[ "$trap" = patch ] || build_modules "$l1_kernel" "$job/modules"
 	mkdir -p "$run/programs"
 	build_programs "$run/programs"
 	image "$run/programs" "$job/l2/programs.ext4" 2

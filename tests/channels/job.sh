@@ -33,8 +33,10 @@ while IFS='|' read -r group hooks names; do
 		! guest "test -e /srv/runs/channels/held" || break
 		sleep 0.2
 	done
-	attach "$folder" "${without[@]}" ||
+	attach "$folder" "${without[@]}" || {
 		echo "group $group: kvmtaint did not start: $(tail -1 "$folder/kvmtaint.stderr")"
+		guest "pkill -x channels"
+	}
 	guest "touch /srv/runs/channels/attached"
 	wait $channels
 	echo "group $group: the channels ended with status $?"

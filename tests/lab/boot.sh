@@ -28,7 +28,7 @@ stamp() { date -u -d "$1" +%s.%N; }
 last() { grep "$1" /tmp/records | tail -1; }
 
 trace() {
-	kvmtaint --verbose --vm "$(cat /run/l2/pid)" --secret lab=/srv/secret/ >/tmp/records 2>/tmp/stderr &
+	kvmtaint --verbose --trap "$LAB_TRAP" --vm "$(cat /run/l2/pid)" --secret lab=/srv/secret/ >/tmp/records 2>/tmp/stderr &
 	tracer=$!
 }
 
@@ -116,15 +116,17 @@ wait $starting
 guest 'mkdir -p /srv/secret; echo x >/srv/secret/a; bash -c "cat /srv/secret/a >/srv/kept"; sync'
 kernel boot 1
 
-# --- a trap that somebody writes over (while RAM holds one kernel and no dead ones)
-python3 "$IN/host.py" unplant "$(cat /run/l2/pid)" 1
-wait_for '"event":"changed"' 1 10
-verdict changed-trap-told $? "$(tail -1 /tmp/stderr)"
-last '"event":"changed"' | grep -q '"planted":true'
-verdict changed-trap-planted $? "$(last '"event":"changed"')"
-[ "$(python3 "$IN/host.py" traps "$(cat /run/l2/pid)")" = "$(grep '"event":"armed"' /tmp/records | tail -1 | grep -o '"name":"[a-z_0-9]*","address"' | wc -l)" ]
-verdict changed-trap-is-there $? "$(python3 "$IN/host.py" traps "$(cat /run/l2/pid)") traps"
-leaks changed-trap-leaks /srv/kept
+# --- a trap of the text that somebody writes over (while RAM holds one kernel and no dead ones)
+if [ "$LAB_TRAP" = patch ]; then
+	python3 "$IN/host.py" unplant "$(cat /run/l2/pid)" 1
+	wait_for '"event":"changed"' 1 10
+	verdict changed-trap-told $? "$(tail -1 /tmp/stderr)"
+	last '"event":"changed"' | grep -q '"planted":true'
+	verdict changed-trap-planted $? "$(last '"event":"changed"')"
+	[ "$(python3 "$IN/host.py" traps "$(cat /run/l2/pid)")" = "$(grep '"event":"armed"' /tmp/records | tail -1 | grep -o '"name":"[a-z_0-9]*","address"' | wc -l)" ]
+	verdict changed-trap-is-there $? "$(python3 "$IN/host.py" traps "$(cat /run/l2/pid)") traps"
+	leaks changed-trap-leaks /srv/kept
+fi
 
 # --- the guest reboots
 guest 'sync; (sleep 0.5; reboot -f) >/dev/null 2>&1 & sleep 0.2'

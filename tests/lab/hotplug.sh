@@ -27,7 +27,7 @@ export LAB_L2_MACHINE=q35
 # Snapshots go to the temporary qcow2 of the root disk.
 LAB_VCPUS=1,maxcpus=2,sockets=2 LAB_L2_MEMORY=512,slots=2,maxmem=1G l2 start || { echo "not ok start: the VM did not start"; exit; }
 guest 'mkdir -p /srv/secret; echo x >/srv/secret/a'
-kvmtaint --verbose --vm "$(cat /run/l2/pid)" --secret lab=/srv/secret/ >/tmp/records 2>/tmp/stderr &
+kvmtaint --verbose --trap "$LAB_TRAP" --vm "$(cat /run/l2/pid)" --secret lab=/srv/secret/ >/tmp/records 2>/tmp/stderr &
 tracer=$!
 for ((i = 0; i < 1200; i++)); do
 	grep -q '"type":"start"' /tmp/records && break

@@ -80,8 +80,7 @@ static inline void snapshot_take(struct engine_snapshot *s, const struct engine 
 	const struct bpf_map *map;
 
 	*s = (struct engine_snapshot){};
-	bpf_object__for_each_map(map, engine->skel->obj)
-	{
+	bpf_object__for_each_map(map, engine->skel->obj) {
 		if (bpf_map__map_flags(map) & BPF_F_RDONLY_PROG)
 			continue; /* the constants */
 		assert_true(s->count < SNAPSHOT_MAPS);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "guest_image.h"
+#include "user/breakpoints.h"
 #include "user/guest_translate.h"
 #include "user/kallsyms.h"
 #include "user/profile.h"
@@ -389,6 +390,33 @@ static void test_hooks(void **state)
 	}
 }
 
+/* Where the shim stops system calls. SYSCALL's entry begins with SWAPGS. */
+static void test_entries(void **state)
+{
+	static const uint8_t swapgs[] = { 0x0f, 0x01, 0xf8 };
+	struct image *image = image_of(state);
+	const struct guest_profile *profile = image->profile;
+	struct breakpoint points[KT_BREAKPOINTS_MAX];
+	uint8_t code[16];
+
+	assert_int_equal(breakpoints_of(TRAP_PATCH, profile, points), 0);
+	assert_int_equal(breakpoints_of(TRAP_SHIM, profile, points), KT_ENTRY_MAX);
+	for (uint32_t i = 0; i < KT_ENTRY_MAX; i++) {
+		assert_int_equal(points[i].site.hook, KT_HOOK_SYSCALL);
+		assert_int_equal(points[i].site.alternative, i);
+		assert_true(points[i].address.v - profile->guest.text_gva <
+			    profile->guest.image_size);
+		for (uint32_t j = 0; j < i; j++)
+			assert_true(points[j].address.v != points[i].address.v);
+	}
+	assert_int_equal(guest_read(image->mem, &profile->guest, points[KT_ENTRY_SYSCALL].address,
+				    code, sizeof(code)),
+			 0);
+	assert_non_null(memmem(code, sizeof(code), swapgs, sizeof(swapgs)));
+	assert_int_equal(breakpoints_of(TRAP_SHIM_HOOKS, profile, points), KT_BREAKPOINTS_MAX);
+	assert_int_equal(points[0].address.v, profile->hooks[points[0].site.hook].function.v);
+}
+
 static uint64_t register_cr3(const char *series)
 {
 	FILE *file = fopen(image_path(series, "registers"), "r");
@@ -497,6 +525,7 @@ int main(void)
 		{ "the per-CPU base is the vCPU's GS base", test_percpu_base },
 		{ "a process's open files have the inodes it saw", test_files_of_a_process },
 		{ "every hook is found and holds ftrace's NOP", test_hooks },
+		{ "the entries of system calls are found", test_entries },
 		{ "what is not seen for want of a hook is told", test_unseen },
 		{ "a vCPU's CR3 and LSTAR tell the kernel that runs", test_witness },
 		{ "the profile prints as JSON", test_json },
