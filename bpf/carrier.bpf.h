@@ -18,6 +18,8 @@ enum bringer {
 	BY_ACTOR,
 	BY_GIVEN, /* e->given */
 	BY_MAPPER, /* the process that is walked has it mapped */
+	BY_CONTENT, /* e->given, a file that is stored in it */
+	BY_MEDIUM, /* e->given, the disk or image that it is stored in */
 	BY_WIRE, /* another VM: e->given */
 };
 
@@ -94,6 +96,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 		return 0;
 	fresh->process.managed.labels = 0;
 	fresh->process.managed.told = 0;
+	fresh->process.managed.own = 0;
 	fresh->process.managed.cause = 0;
 	fresh->process.managed.since_ns = bpf_ktime_get_ns();
 	fresh->process.sent = 0;
@@ -129,6 +132,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 }
 
 #include "pending.bpf.h"
+#include "storage_leak.bpf.h"
 
 /* --- carriers join ------------------------------------------------------- */
 
@@ -186,6 +190,10 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		bpf_probe_read_kernel(fresh->key.description, KT_NAME_LEN - 1,
 				      e->record.target.name);
 		return keys_add(e, &object, &fresh->key, labels, grown);
+	case KT_KIND_DISK:
+		fresh->disk.managed = managed;
+		bpf_probe_read_kernel(fresh->disk.name, KT_DISK_NAME, e->record.target.name);
+		return disks_add(e, &object, &fresh->disk, labels, grown);
 	case KT_KIND_TERMINAL:
 		fresh->terminal.managed = managed;
 		__builtin_memcpy(fresh->terminal.name, e->record.target.name, KT_TTY_LEN);
@@ -219,6 +227,13 @@ static __always_inline void bring_given(struct event *e)
 			     KT_RECORD_IO_WORKER);
 }
 
+/* Labels that come to a file or disk from outside may be in all that is stored in it. */
+static __always_inline void own_add(struct kt_managed *managed, u64 labels, u32 from)
+{
+	if (from != BY_CONTENT && (labels & ~managed->own))
+		__sync_fetch_and_or(&managed->own, labels);
+}
+
 /*
  * The carrier at hand takes labels; e->cause explains them. Readers that passed their
  * hook before the labels were there join now. Labels that are there already are
@@ -233,6 +248,8 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 	if (!e || !labels)
 		return 0;
 	managed = carrier_managed(e);
+	if (managed)
+		own_add(managed, labels, from);
 	if (managed && (!(labels & ~managed->told) ||
 			(!(labels & ~managed->labels) && work_noted(e, e->carrier, labels, 0))))
 		return 0;
@@ -256,6 +273,8 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 		describe_process(e, &e->record.source, e->map.task);
 	else if (from == BY_GIVEN)
 		bring_given(e);
+	else if (from == BY_CONTENT || from == BY_MEDIUM)
+		e->record.source = e->given;
 	if (comes_again(e))
 		return 0;
 	managed = carrier_union(e, labels, &grown);
@@ -263,6 +282,7 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 		return 0;
 	if (!managed)
 		return carrier_overflowed(e, labels, cause);
+	own_add(managed, labels, from);
 	if (!known)
 		keep_overflow(managed, e->carrier_kind, &grown);
 	if (!grown) {
@@ -308,8 +328,12 @@ static __always_inline void read_locked(struct event *e, u32 flow)
 	u64 labels = carrier_labels(e);
 
 	e->flow = flow;
-	if (labels && !actor_is_kthread(e))
+	if (!labels)
+		return;
+	if (!actor_is_kthread(e))
 		process_join(e, e->task, labels, 1);
+	else if (e->carrier_kind == KT_KIND_FILE)
+		served_leak(e, labels);
 }
 
 /* P2, P6: who reads a managed carrier becomes managed. Sockets: socket_is_read(). */
@@ -329,6 +353,19 @@ static __always_inline void write_to(struct event *e, u32 flow)
 	e->flow = flow;
 	if (labels)
 		carrier_join(e, labels, BY_ACTOR);
+}
+
+/* The same for what may be a file or a disk: that may be outside the guest. */
+static __always_inline void write_to_storage(struct event *e, u32 flow)
+{
+	u64 labels = actor_labels(e);
+
+	e->flow = flow;
+	if (!labels)
+		return;
+	carrier_join(e, labels, BY_ACTOR);
+	if (e->carrier_kind == KT_KIND_FILE || e->carrier_kind == KT_KIND_DISK)
+		storage_leak(e, e->task, labels, BY_ACTOR);
 }
 
 /* The same for another process's memory: that process becomes managed. */

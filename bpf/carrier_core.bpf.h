@@ -16,7 +16,7 @@ static __always_inline void on_dump_emit(struct event *e)
 	file = g64(e, e->args[0] + guest.coredump_file);
 	kind = file ? carrier_is_file(e, file) : 0;
 	if (kind == S_IFREG || kind == S_IFIFO)
-		write_to(e, KT_FLOW_CORE_DUMP);
+		write_to_storage(e, KT_FLOW_CORE_DUMP);
 	if (kind == S_IFREG && e->fuse)
 		fuse_is_written(e, KT_FLOW_CORE_DUMP);
 }

@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Regular files, and the hooks that every kind of file passes.
+ * Regular files, and the hooks that every kind of file passes. Which file an
+ * inode is: inode.bpf.h. What lies under one: carrier_block.bpf.h.
  *
- * A file is (device, inode number, generation): names may come and go. It is
- * judged by the policy when the guest first touches it; a clean verdict is
- * cached until a rename, link or mount may have changed what it is called.
+ * Names may come and go. A file is judged by the policy when the guest first
+ * touches it; a clean verdict is cached until a rename, link or mount may have
+ * changed what it is called.
  */
 #ifndef KVMTAINT_CARRIER_FILE_BPF_H
 #define KVMTAINT_CARRIER_FILE_BPF_H
 
+#include "carrier_block.bpf.h"
 #include "carrier_device.bpf.h"
 #include "carrier_inet.bpf.h"
 
-/* include/uapi/linux/stat.h, include/linux/fs.h */
-#define S_IFMT		    0170000
-#define S_IFSOCK	    0140000
-#define S_IFREG		    0100000
-#define S_IFDIR		    0040000
-#define S_IFIFO		    0010000
+/* include/linux/fs.h */
 #define MAY_WRITE	    0x02
 #define MAY_READ	    0x04
 #define MAY_APPEND	    0x08
@@ -29,66 +26,6 @@
 
 #define ALIASES_MAX	    64 /* names of one inode in the guest's dentry cache */
 #define JUDGE_GRACE_NS	    2000000000ULL /* a rename takes effect within this time after its hook */
-
-/*
- * File systems whose "regular files" are views of kernel state, not storage: a
- * managed process that writes one and a clean one that reads it share nothing.
- * Since 6.16 anonymous inodes call themselves regular too (commit cfd86ef7e8e7).
- * include/uapi/linux/magic.h
- */
-static __always_inline bool fs_is_storage(u64 magic)
-{
-	switch (magic) {
-	case 0x00009fa0: /* proc */
-	case 0x62656572: /* sysfs */
-	case 0x0027e0eb: /* cgroup */
-	case 0x63677270: /* cgroup2 */
-	case 0x64626720: /* debugfs */
-	case 0x74726163: /* tracefs */
-	case 0x73636673: /* securityfs */
-	case 0xf97cff8c: /* selinuxfs */
-	case 0x43415d53: /* smackfs */
-	case 0xcafe4a11: /* bpf */
-	case 0x62656570: /* configfs */
-	case 0x42494e4d: /* binfmt_misc */
-	case 0xde5e81e4: /* efivarfs */
-	case 0x6165676c: /* pstore */
-	case 0x19800202: /* mqueue */
-	case 0x09041934: /* anonymous inodes */
-	case 0x6e736673: /* nsfs */
-	case 0x50494446: /* pidfs */
-		return false;
-	}
-	return true;
-}
-
-/*
- * Which file system: a device number is another's after an unmount, and another
- * one after the next mount, where it is not a disk's own (btrfs, loop, tmpfs).
- */
-static __always_inline u32 fs_identity(struct event *e, u64 sb)
-{
-	u64 low = g64(e, sb + guest.sb_uuid), high = g64(e, sb + guest.sb_uuid + 8);
-	u64 mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
-
-	return low | high ? mixed >> 32 : g32(e, sb + guest.sb_dev);
-}
-
-/* The regular file of an inode becomes the carrier at hand; false: not one. */
-static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
-{
-	u64 sb = g64(e, inode + guest.inode_sb), magic = g64(e, sb + guest.sb_magic);
-
-	if (!fs_is_storage(magic))
-		return false;
-	e->fuse = magic == FUSE_SUPER_MAGIC ? sb : 0;
-	e->carrier_kind = KT_KIND_FILE;
-	e->carrier = inode;
-	e->key.ino = g64(e, inode + guest.inode_ino);
-	e->key.fs = fs_identity(e, sb);
-	e->key.generation = g32(e, inode + guest.inode_generation);
-	return !e->failed;
-}
 
 /* Judges one more name of an inode that has several. */
 static long alias_step(u32 step, struct event **at_hand)
@@ -118,7 +55,7 @@ __noinline u64 file_judge(struct event *e)
 
 	if (!e || !dfa_loaded)
 		return 0;
-	key = e->key;
+	key = e->name_key;
 	epoch = policy_epoch;
 	now = bpf_ktime_get_ns();
 	count(KT_COUNT_JUDGED);
@@ -138,24 +75,31 @@ __noinline u64 file_judge(struct event *e)
 	return labels;
 }
 
+/* Whether the policy has judged this name of the file at hand since names last changed. */
+static __always_inline bool file_is_judged(struct event *e)
+{
+	struct kt_file_key key = e->key, name = e->name_key;
+	struct kt_file *managed = bpf_map_lookup_elem(&files, &key);
+	u32 *epoch;
+
+	/* An event that is done again must find whom it has not told yet. */
+	if (managed && (managed->managed.labels & ~managed->managed.told))
+		return false;
+	if (managed && !e->overlaid)
+		return managed->judged_epoch == policy_epoch;
+	epoch = bpf_map_lookup_elem(&judged, &name);
+	return epoch && *epoch == policy_epoch;
+}
+
 /* The policy's labels join the file at hand, if it was not judged before. */
-static __always_inline void file_first_touch(struct event *e)
+static __always_inline void policy_touch(struct event *e)
 {
 	struct kt_file_key key = e->key;
 	struct kt_file *managed;
-	u32 *epoch;
 	u64 labels;
 
-	managed = bpf_map_lookup_elem(&files, &key);
-	/* An event that is done again must find whom it has not told yet. */
-	if (managed && managed->judged_epoch == policy_epoch &&
-	    !(managed->managed.labels & ~managed->managed.told))
+	if (file_is_judged(e))
 		return;
-	if (!managed) {
-		epoch = bpf_map_lookup_elem(&judged, &key);
-		if (epoch && *epoch == policy_epoch)
-			return;
-	}
 	labels = file_judge(e);
 	e->cause = 0;
 	e->flow = KT_FLOW_POLICY;
@@ -167,19 +111,41 @@ static __always_inline void file_first_touch(struct event *e)
 }
 
 /*
- * A mount of the file system: the first, mostly the only one. A list up to 6.17, then
- * a pointer.
+ * What the disk or image under the file at hand has by itself, not by the files
+ * in it, any file may hold: it joins the file.
  */
-static __always_inline u64 mount_of(struct event *e, u64 sb)
+static __always_inline void medium_touch(struct event *e)
 {
-	u64 first;
+	struct kt_managed *medium;
+	u64 labels;
 
-	if (guest.sb_mounts == KT_ABSENT)
-		return 0;
-	first = g64(e, sb + guest.sb_mounts);
-	if (guest.mount_instance == KT_ABSENT)
-		return first;
-	return first == sb + guest.sb_mounts ? 0 : first - guest.mount_instance;
+	content_keep(e);
+	if (!carrier_is_medium(e, g64(e, e->carrier + guest.inode_sb))) {
+		content_at_hand(e);
+		return;
+	}
+	if (e->carrier_kind == KT_KIND_FILE)
+		policy_touch(e);
+	medium = carrier_managed(e);
+	if (medium) {
+		labels = medium->own;
+		e->cause = medium->cause;
+	} else {
+		labels = overflow(e->carrier_kind, &e->cause);
+	}
+	if (labels)
+		describe_carrier(e, &e->given);
+	content_at_hand(e);
+	e->flow = KT_FLOW_STORED;
+	e->content_written = 0;
+	if (labels)
+		carrier_join(e, labels, BY_MEDIUM);
+}
+
+static __always_inline void file_first_touch(struct event *e)
+{
+	policy_touch(e);
+	medium_touch(e);
 }
 
 /* What a dentry names becomes the carrier at hand; false: it is no carrier. */
@@ -246,6 +212,11 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 			return carrier_is_memory_file(e, file, inode);
 		file_first_touch(e);
 		return S_IFREG;
+	case S_IFBLK:
+		kind = carrier_is_disk(e, disk_of_file(e, file));
+		if (kind == S_IFREG)
+			file_first_touch(e);
+		return kind;
 	case S_IFIFO:
 		carrier_is_pipe(e, g64(e, file + guest.file_private_data),
 				g64(e, inode + guest.inode_ino));
@@ -287,7 +258,7 @@ static __always_inline void file_is_written(struct event *e, u64 file)
 	else if (kind == S_IFCHR)
 		device_is_written(e, file);
 	else if (kind && kind != S_IFSOCK)
-		write_to(e, KT_FLOW_WRITE);
+		write_to_storage(e, KT_FLOW_WRITE);
 	if (kind == S_IFREG && e->fuse)
 		fuse_is_written(e, KT_FLOW_WRITE);
 }
@@ -313,15 +284,17 @@ static __always_inline void on_mmap_file(struct event *e)
 {
 	u32 type = e->args[2] & MAP_TYPE;
 	bool writes;
+	u32 kind;
 
-	if (!e->args[0] || carrier_is_file(e, e->args[0]) != S_IFREG)
+	kind = e->args[0] ? carrier_is_file(e, e->args[0]) : 0;
+	if (kind != S_IFREG && kind != S_IFBLK)
 		return;
 	writes = (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
 		 (g32(e, e->args[0] + guest.file_mode) & FMODE_WRITE);
 	read_from(e, KT_FLOW_MMAP);
 	if (writes) {
 		pending_publish_map(e);
-		write_to(e, KT_FLOW_MMAP);
+		write_to_storage(e, KT_FLOW_MMAP);
 	}
 	if (e->fuse)
 		fuse_is_mapped(e, writes);
@@ -390,7 +363,7 @@ static __always_inline void names_change(struct event *e, u64 dentry)
 	}
 	if (!carrier_is_inode(e, inode))
 		return;
-	bpf_map_delete_elem(&judged, &e->key);
+	bpf_map_delete_elem(&judged, &e->name_key);
 	managed = bpf_map_lookup_elem(&files, &e->key);
 	if (managed)
 		managed->judged_epoch = 0;
@@ -426,8 +399,10 @@ static __always_inline void on_dentry_delete(struct event *e)
 	u64 dentry = e->args[0], inode = g64(e, dentry + guest.dentry_inode);
 	struct kt_file *managed;
 
+	/* What overlayfs keeps of it is deleted by a d_delete() of its own, or stays. */
 	if (!inode || g32(e, inode + guest.inode_nlink) ||
-	    g32(e, dentry + guest.dentry_lockref_count) != 1 || !carrier_is_inode(e, inode))
+	    g32(e, dentry + guest.dentry_lockref_count) != 1 || !carrier_is_inode(e, inode) ||
+	    e->overlaid)
 		return;
 	managed = bpf_map_lookup_elem(&files, &e->key);
 	if (!managed)

@@ -30,7 +30,7 @@ static __always_inline void on_inode_setxattr(struct event *e)
 
 	if (!actor_labels(e) || !xattr_is_data(e, name) || !carrier_is_dentry(e, dentry))
 		return;
-	write_to(e, KT_FLOW_WRITE);
+	write_to_storage(e, KT_FLOW_WRITE);
 	if (e->fuse)
 		fuse_is_written(e, KT_FLOW_WRITE);
 }
@@ -63,7 +63,7 @@ static __always_inline void on_inode_init(struct event *e)
 	e->dentry = alias ? alias - guest.dentry_alias : 0;
 	e->leaf = e->args[2];
 	e->mount = mount_of(e, sb);
-	write_to(e, KT_FLOW_WRITE);
+	write_to_storage(e, KT_FLOW_WRITE);
 }
 
 /* security_inode_readlink(dentry) */

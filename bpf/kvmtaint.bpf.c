@@ -323,7 +323,7 @@ int before_attach(struct bpf_raw_tracepoint_args *ctx)
 	if (carrier_is_file(e, ctx->args[2]) == S_IFREG) {
 		read_from(e, KT_FLOW_BEFORE_ATTACH);
 		if (ctx->args[3])
-			write_to(e, KT_FLOW_BEFORE_ATTACH);
+			write_to_storage(e, KT_FLOW_BEFORE_ATTACH);
 	}
 	event_end(ctx, e);
 	return 0;

@@ -97,11 +97,13 @@ struct kt_site {
 /*
  * Managed sets; bpf/carrier.bpf.h has their rules. "cause" is the seq of the
  * record by which labels last grew. "told", of a carrier: the labels that all
- * who waited to read it have taken.
+ * who waited to read it have taken. "own", of a file or disk: those that did not
+ * come from files in it, see bpf/carrier_block.bpf.h.
  */
 struct kt_managed {
 	__u64 labels;
 	__u64 told;
+	__u64 own;
 	__u64 cause;
 	__u64 since_ns; /* CLOCK_MONOTONIC of the host */
 };
@@ -113,7 +115,8 @@ struct kt_file_key {
 };
 
 struct kt_object_key {
-	__u64 gva; /* signal_struct, pipe_inode_info, sock, msg_msg, key, tty_struct or fuse_conn */
+	/* signal_struct, pipe_inode_info, sock, msg_msg, key, gendisk, tty_struct or fuse_conn */
+	__u64 gva;
 };
 
 struct kt_file {
@@ -157,6 +160,13 @@ struct kt_key {
 	char description[KT_NAME_LEN];
 };
 
+#define KT_DISK_NAME 32 /* DISK_NAME_LEN, include/linux/genhd.h */
+
+struct kt_disk {
+	struct kt_managed managed;
+	char name[KT_DISK_NAME];
+};
+
 struct kt_terminal {
 	struct kt_managed managed;
 	char name[KT_TTY_LEN]; /* the kernel's: pts0 is /dev/pts/0 */
@@ -183,6 +193,7 @@ enum kt_kind {
 	KT_KIND_MEMORY, /* an address space shared by processes */
 	KT_KIND_MESSAGE, /* of a System V or POSIX message queue */
 	KT_KIND_KEY,
+	KT_KIND_DISK, /* with its partitions */
 	KT_KIND_VM, /* another traced VM, as a source: pid, name, and ino: seq of its record */
 	KT_KIND_TERMINAL, /* a pty, both its ends; or another tty */
 	KT_KIND_FUSE, /* a FUSE file system and its server, as one way between them */
@@ -226,6 +237,7 @@ enum kt_flow {
 	KT_FLOW_PEEK, /* out of another process's memory or registers */
 	KT_FLOW_POKE, /* into them */
 	KT_FLOW_CORE_DUMP,
+	KT_FLOW_STORED, /* a file and the disk or image that its file system lies on */
 	KT_FLOW_WIRE, /* sent by a process in another traced VM */
 	KT_FLOW_MAX,
 };
@@ -234,6 +246,8 @@ enum kt_flow {
 enum kt_leak_kind {
 	KT_LEAK_REMOTE = 1,
 	KT_LEAK_UNRESOLVED, /* routed to this host, but nobody here receives it */
+	KT_LEAK_FILESYSTEM, /* a file that another machine, or the host, stores */
+	KT_LEAK_DEVICE, /* a block device, raw */
 	KT_LEAK_CONSOLE, /* to a serial line, a virtio console or port, a screen, the kernel's log
 			  */
 };
@@ -254,15 +268,18 @@ struct kt_object {
 	__u32 pid;
 	__u32 tid;
 	__u32 uid;
-	char comm[KT_COMM_LEN];
+	union {
+		char comm[KT_COMM_LEN]; /* of a process */
+		char fs_type[KT_COMM_LEN]; /* of a file that is a leak */
+	};
 	__u64 gva;
 	__u16 family;
 	__u16 type; /* SOCK_* */
 	__u16 protocol; /* IPPROTO_* */
 	__u16 name_len; /* bytes of name that count; 0: unnamed */
 	struct kt_endpoint local, remote;
-	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Terminal, device: name
-	 */
+	/* UNIX socket: sun_path; abstract: first byte 0. Key: description. Disk, terminal, device:
+	 * name. File that is a leak: what is mounted ("server:/export"). */
 	char name[KT_ADDR_LEN];
 	__u32 pad;
 };
@@ -297,7 +314,7 @@ struct kt_record {
 	struct kt_object target; /* what became managed, left, or carried the leak */
 	__u32 path_len; /* of path, without NUL; 0: none */
 	__u32 pad;
-	char path[KT_PATH_MAX]; /* of the file among target and source; not NUL-terminated */
+	char path[KT_PATH_MAX]; /* of the file or disk among target and source; no NUL */
 };
 
 /*

@@ -5,7 +5,8 @@
  * shared and may write; when a file takes labels, so does every process that has
  * it mapped (also privately: a page that was not copied yet shows later data).
  * Who maps what is not kept here but read from the guest when it counts: a
- * process's VMAs by its mm, a file's by its i_mmap.
+ * process's VMAs by its mm, a file's by its i_mmap. What a file is stored in is
+ * looked for on the same way: it takes the file's labels.
  *
  * What a mapping may become by mprotect(2) counts (VM_MAYWRITE, and any mapping
  * as readable): a hook there would cost every start of a program exits.
@@ -45,15 +46,19 @@
 
 /* --- a process ----------------------------------------------------------- */
 
-/* The regular file that a VMA or a mapping in the making is of becomes the carrier at hand. */
+/* What a VMA or a mapping in the making is of becomes the carrier at hand. */
 static __always_inline u32 mapping_is_of(struct event *e, u64 file)
 {
 	u64 inode = g64(e, file + guest.file_inode);
+	u32 kind = g16(e, inode + guest.inode_mode) & S_IFMT;
 
-	if ((g16(e, inode + guest.inode_mode) & S_IFMT) != S_IFREG || !carrier_is_inode(e, inode))
-		return FOUND_NOTHING;
 	e->file = file;
-	return FOUND_FILE;
+	e->dentry = 0;
+	if (kind == S_IFREG)
+		return carrier_is_inode(e, inode) ? FOUND_FILE : FOUND_NOTHING;
+	if (kind == S_IFBLK)
+		return carrier_is_disk(e, disk_of_file(e, file)) ? FOUND_FILE : FOUND_NOTHING;
+	return FOUND_NOTHING;
 }
 
 static __always_inline u32 vma_of_process(struct event *e, u64 vma)
@@ -286,6 +291,33 @@ __noinline int mapping_tree(struct event *e)
 	return m->found && !e->failed ? FOUND_PROCESS : FOUND_NOTHING;
 }
 
+/* --- what a file is stored in -------------------------------------------- */
+
+/* The disk or image under the file at hand becomes the carrier at hand, the file e->given. */
+__noinline int mapping_medium(struct event *e)
+{
+	struct kt_object *given;
+	struct kt_grown *item;
+
+	if (!e)
+		return 0;
+	e->map.stage = FIRST_PASS;
+	item = mapping_item(e);
+	if (!item)
+		return FOUND_NOTHING;
+	given = &e->given;
+	__builtin_memset(given, 0, sizeof(*given));
+	given->kind = KT_KIND_FILE;
+	given->gva = item->carrier;
+	given->dev = inode_dev(e, item->carrier);
+	given->ino = item->key.ino;
+	given->generation = item->key.generation;
+	e->content_written = item->written;
+	if (carrier_is_medium(e, g64(e, item->carrier + guest.inode_sb)))
+		return FOUND_MEDIUM;
+	return FOUND_NOTHING;
+}
+
 /* --- all of it ----------------------------------------------------------- */
 
 static __always_inline u32 mapping_move(struct event *e)
@@ -293,6 +325,11 @@ static __always_inline u32 mapping_move(struct event *e)
 	switch (e->map.stage) {
 	case NEXT_ITEM:
 		mapping_next(e);
+		break;
+	case MEDIUM:
+		return mapping_medium(e);
+	case FIRST_PASS:
+		mapping_first_pass(e);
 		break;
 	case THREADS:
 		return mapping_thread(e);
@@ -328,14 +365,20 @@ static long mapping_step(u32 step, struct event **at_hand)
 		return 0;
 	}
 	e->cause = e->map.cause;
-	if (found == FOUND_FILE) {
+	e->flow = found == FOUND_MEDIUM ? KT_FLOW_STORED : KT_FLOW_MMAP;
+	if (found == FOUND_PROCESS) {
+		process_join(e, e->map.found, e->map.labels, 1);
+	} else if (found == FOUND_FILE) {
 		carrier_join(e, e->map.labels, BY_MAPPER);
+		storage_leak(e, e->map.task, e->map.labels, BY_MAPPER);
 		/* What is stored in a file on FUSE is written back to its server. */
 		e->cause = e->map.cause;
 		if (e->fuse && carrier_is_fuse(e, fuse_of_super(e, e->fuse)))
 			carrier_join(e, e->map.labels, BY_MAPPER);
-	} else if (found == FOUND_PROCESS) {
-		process_join(e, e->map.found, e->map.labels, 1);
+	} else if (found == FOUND_MEDIUM) {
+		carrier_join(e, e->map.labels, BY_CONTENT);
+		if (e->content_written)
+			storage_leak(e, actor_task(e), e->map.labels, BY_CONTENT);
 	}
 	return 0;
 }
@@ -350,7 +393,6 @@ static __always_inline void mappings_walk(struct event *e)
 
 	if (e->failed && !comes_again(e))
 		mapping_keep_failure(e);
-	e->flow = KT_FLOW_MMAP;
 	e->map.stage = NEXT_ITEM;
 	walk(e, steps, mapping_step);
 	if (e->map.stage == WALK_DONE || comes_again(e))

@@ -17,6 +17,8 @@
 
 enum mapping_stage {
 	NEXT_ITEM,
+	MEDIUM,
+	FIRST_PASS,
 	THREADS,
 	MM_BEGIN,
 	VMA_LIST,
@@ -26,7 +28,12 @@ enum mapping_stage {
 	PASS_END,
 	WALK_DONE
 };
-enum mapping_found { FOUND_NOTHING, FOUND_FILE, FOUND_PROCESS };
+enum mapping_found {
+	FOUND_NOTHING,
+	FOUND_FILE, /* or disk, that the process at hand has mapped */
+	FOUND_PROCESS,
+	FOUND_MEDIUM
+};
 
 /* --- what could not be settled ------------------------------------------- */
 
@@ -187,13 +194,22 @@ __noinline int mapping_next(struct event *e)
 		e->walk_at++;
 		return 0;
 	}
-	if (guest.mm_owner == KT_ABSENT) {
-		event_fail(e, KT_LOST_WALK_BOUND, item->carrier);
-		m->stage = WALK_DONE;
-		return 0;
-	}
-	pass_begin(e);
+	m->stage = m->is_process ? FIRST_PASS : MEDIUM;
 	return 0;
+}
+
+/* The item's mappings come now. */
+static __always_inline void mapping_first_pass(struct event *e)
+{
+	struct kt_grown *item = mapping_item(e);
+
+	if (!item || guest.mm_owner == KT_ABSENT) {
+		event_fail(e, KT_LOST_WALK_BOUND, e->carrier);
+		e->map.stage = WALK_DONE;
+		return;
+	}
+	work_at_hand(e, item);
+	pass_begin(e);
 }
 
 /* What failed for good is said at the end, and does not end the walk. */

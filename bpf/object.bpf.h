@@ -63,6 +63,8 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 		return bpf_map_lookup_elem(&messages, &key);
 	case KT_KIND_KEY:
 		return bpf_map_lookup_elem(&keys, &key);
+	case KT_KIND_DISK:
+		return bpf_map_lookup_elem(&disks, &key);
 	case KT_KIND_TERMINAL:
 		return bpf_map_lookup_elem(&terminals, &key);
 	case KT_KIND_FUSE:
@@ -125,6 +127,22 @@ static __always_inline u32 inode_dev(struct event *e, u64 inode)
 }
 
 /*
+ * A mount of the file system: the first, mostly the only one. A list up to 6.17, then
+ * a pointer.
+ */
+static __always_inline u64 mount_of(struct event *e, u64 sb)
+{
+	u64 first;
+
+	if (guest.sb_mounts == KT_ABSENT)
+		return 0;
+	first = g64(e, sb + guest.sb_mounts);
+	if (guest.mount_instance == KT_ABSENT)
+		return first;
+	return first == sb + guest.sb_mounts ? 0 : first - guest.mount_instance;
+}
+
+/*
  * The path of the file at hand. Files that were never in a folder (memfd, System
  * V and anonymous shared memory) have a name without a parent: /memfd:NAME,
  * /SYSV01234567, /dev/zero, as in /proc/PID/maps.
@@ -151,6 +169,24 @@ static __always_inline void describe_key(struct event *e, struct kt_object *o, u
 		return;
 	bpf_probe_read_kernel(o->name, len, e->scratch);
 	o->name_len = len;
+}
+
+/* The whole disk's number and name; the path of the node that is open, if one is. */
+static __always_inline void describe_disk(struct event *e, struct kt_object *o)
+{
+	u32 major = g32(e, e->carrier + guest.disk_major);
+
+	o->kind = KT_KIND_DISK;
+	o->gva = e->carrier;
+	o->dev = major << 20 | (g32(e, e->carrier + guest.disk_first_minor) & 0xfffff);
+	if (guest_copy(e, e->carrier + guest.disk_name, KT_DISK_NAME) == KT_DISK_NAME) {
+		bpf_probe_read_kernel(o->name, KT_DISK_NAME, e->scratch);
+		o->name_len = KT_DISK_NAME;
+	}
+	if (!e->file)
+		return;
+	describe_path(e);
+	record_path(e);
 }
 
 /* A terminal's name, of the kernel's own making: a driver's and a number. */
@@ -191,6 +227,9 @@ __noinline int describe_carrier(struct event *e, struct kt_object *o)
 		break;
 	case KT_KIND_KEY:
 		describe_key(e, o, e->carrier);
+		break;
+	case KT_KIND_DISK:
+		describe_disk(e, o);
 		break;
 	case KT_KIND_TERMINAL:
 		describe_terminal(e, o, e->carrier);

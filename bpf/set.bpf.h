@@ -55,6 +55,7 @@ DEFINE_SET(sockets, struct kt_object_key, struct kt_socket)
 DEFINE_SET(pipes, struct kt_object_key, struct kt_pipe)
 DEFINE_SET(messages, struct kt_object_key, struct kt_message)
 DEFINE_SET(keys, struct kt_object_key, struct kt_key)
+DEFINE_SET(disks, struct kt_object_key, struct kt_disk)
 DEFINE_SET(terminals, struct kt_object_key, struct kt_terminal)
 DEFINE_SET(fuse, struct kt_object_key, struct kt_fuse)
 

@@ -83,7 +83,9 @@ struct kt_grown {
 	u32 kind;
 	u32 readers; /* somebody may be reading it */
 	u32 tries; /* times it stayed unsettled; see mapping.bpf.h */
+	u32 written; /* by this event: the labels were not there before */
 	u32 arrived; /* without an event of this guest; see wire.bpf.h */
+	u32 pad;
 };
 
 /* That an object is among what grew: of the event id. Open addressing. */
@@ -97,6 +99,13 @@ struct kt_noted {
 #define NOTED_PROBES 16
 #define TREE_DEPTH   64 /* of a red-black tree: 2 log2(VMAs) is less */
 #define NODE_WORDS   32 /* a maple node has 256 bytes */
+
+/* A file carrier, kept while what it is stored in is at hand; see carrier_block.bpf.h. */
+struct kt_content {
+	u64 carrier, file, dentry;
+	struct kt_file_key key, name_key;
+	u64 overlaid, fuse;
+};
 
 /* A walk over the guest's mappings; see mapping.bpf.h. */
 struct mapping_walk {
@@ -160,6 +169,12 @@ struct event {
 	u64 mount; /* struct mount by which dentry's path goes */
 	u64 fuse; /* super_block of the regular file at hand, where that is FUSE's; else 0 */
 	u64 leaf; /* struct qstr below dentry, of an inode still without one; 0: none */
+	/* Of a file carrier: the inode that its name leads to. overlaid: it is overlayfs's, key is
+	 * not. */
+	struct kt_file_key name_key;
+	u32 overlaid;
+	u32 content_written; /* what a medium takes or gives was written just now */
+	struct kt_content content;
 
 	u64 id; /* of the event, on this CPU */
 
@@ -244,6 +259,7 @@ MAP(pipes, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_pipe, 1 << 18, GRO
 
 MAP(messages, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_message, 1 << 18, GROWS);
 MAP(keys, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_key, 1 << 16, GROWS);
+MAP(disks, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_disk, 1 << 14, GROWS);
 MAP(terminals, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_terminal, 1 << 14, GROWS);
 MAP(fuse, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_fuse, 1 << 14, GROWS);
 
@@ -310,6 +326,13 @@ struct kt_elsewhere_key {
 };
 MAP(elsewhere, BPF_MAP_TYPE_LRU_HASH, struct kt_elsewhere_key, u64, 1 << 12, NONE);
 
+/* Labels that a process is known to have written out of the guest; see storage_leak(). */
+struct kt_written_key {
+	u64 process; /* signal_struct; 0: nfsd */
+	u64 since_ns; /* kt_managed.since_ns: the same process still */
+	struct kt_file_key to;
+};
+MAP(written_out, BPF_MAP_TYPE_LRU_HASH, struct kt_written_key, u64, 1 << 14, NONE);
 /* Shared with the other kvmtaint of this host. */
 MAP(wires, BPF_MAP_TYPE_HASH, struct kt_wire_key, struct kt_wire, KT_WIRES_MAX, GROWS);
 MAP(wire_vms, BPF_MAP_TYPE_ARRAY, u32, struct kt_wire_vm, KT_WIRE_VMS, NONE);
@@ -334,6 +357,7 @@ struct fresh {
 	struct kt_route route;
 	struct kt_message message;
 	struct kt_key key;
+	struct kt_disk disk;
 	struct kt_terminal terminal;
 	struct kt_fuse fuse;
 };

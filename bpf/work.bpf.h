@@ -102,6 +102,7 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
 	grown->kind = e->carrier_kind;
 	grown->readers = has_readers;
 	grown->tries = 0;
+	grown->written = e->flow == KT_FLOW_STORED ? e->content_written : e->flow != KT_FLOW_POLICY;
 	grown->arrived = e->flow == KT_FLOW_WIRE;
 }
 
@@ -134,6 +135,7 @@ static __always_inline void work_process(struct event *e, struct kt_managed *man
 	grown->dentry = 0;
 	grown->readers = has_readers;
 	grown->tries = 0;
+	grown->written = 0;
 	grown->arrived = 0;
 }
 

@@ -18,8 +18,8 @@
 #include "engine_internal.h"
 
 /* The maps that operators look at. */
-static const char *const pinned_maps[] = { "files", "processes", "sockets", "pipes",   "messages",
-					   "keys",  "terminals", "fuse",    "counters" };
+static const char *const pinned_maps[] = { "files", "processes", "sockets",   "pipes", "messages",
+					   "keys",  "disks",	 "terminals", "fuse",  "counters" };
 
 /* --- the host ------------------------------------------------------------ */
 

@@ -323,10 +323,23 @@ static void print_object(struct json_object *record, const char *key)
 
 static void print_destination(struct json_object *record)
 {
+	static const char *const more[] = { "server", "path" };
 	struct json_object *to;
+	const char *storage;
 
 	if (!json_object_object_get_ex(record, "destination", &to)) {
 		print_string(string_of(record, "kind"));
+		return;
+	}
+	storage = *string_of(to, "filesystem") ? string_of(to, "filesystem")
+					       : string_of(to, "name");
+	if (*storage) {
+		print_string(storage);
+		for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+			if (*string_of(to, more[i])) {
+				putchar(' ');
+				print_string(string_of(to, more[i]));
+			}
 		return;
 	}
 	if (!json_object_object_get_ex(to, "family", NULL)) {

@@ -69,7 +69,7 @@ static void add_destination(struct json_object *to, const struct kt_object *o)
 	}
 }
 
-static void add_file(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+static void add_path(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
 {
 	char dev[32];
 
@@ -81,6 +81,11 @@ static void add_file(struct json_object *to, const struct kt_record *rec, const 
 	/* The kernel's own form: include/linux/kdev_t.h. */
 	snprintf(dev, sizeof(dev), "%u:%u", o->dev >> 20, o->dev & 0xfffff);
 	json_add_string(to, "dev", dev);
+}
+
+static void add_file(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+{
+	add_path(to, rec, o);
 	json_add_number(to, "inode", o->ino);
 	json_add_number(to, "generation", o->generation);
 }
@@ -119,6 +124,13 @@ static void add_key(struct json_object *to, const struct kt_object *o)
 {
 	json_add_number(to, "serial", o->ino);
 	json_add_bytes(to, "description", o->name, name_length(o));
+	json_add_address(to, "object", o->gva);
+}
+
+static void add_disk(struct json_object *to, const struct kt_record *rec, const struct kt_object *o)
+{
+	json_add_bytes(to, "name", o->name, strnlen(o->name, KT_DISK_NAME));
+	add_path(to, rec, o);
 	json_add_address(to, "object", o->gva);
 }
 
@@ -165,6 +177,9 @@ static struct json_object *object_json(const struct kt_record *rec, const struct
 		break;
 	case KT_KIND_KEY:
 		add_key(to, o);
+		break;
+	case KT_KIND_DISK:
+		add_disk(to, rec, o);
 		break;
 	case KT_KIND_VM:
 		add_vm(to, o);
@@ -231,6 +246,26 @@ static void add_spread(struct json_object *to, const struct record_context *ctx,
 	json_add_number(to, "previous", rec->previous);
 }
 
+/* By storage: see bpf/storage_leak.bpf.h. */
+static void add_leak_by_storage(struct json_object *to, const struct kt_record *rec)
+{
+	const struct kt_object *o = &rec->target;
+	struct json_object *destination = json_object_new_object();
+
+	json_object_object_add(to, "source", object_json(rec, &rec->source));
+	if (o->kind == KT_KIND_DISK) {
+		add_disk(destination, rec, o);
+	} else {
+		json_add_bytes(destination, "filesystem", o->fs_type,
+			       strnlen(o->fs_type, sizeof(o->fs_type)));
+		if (o->name_len)
+			json_add_bytes(destination, "server", o->name,
+				       strnlen(o->name, sizeof(o->name)));
+		add_file(destination, rec, o);
+	}
+	json_object_object_add(to, "destination", destination);
+}
+
 /* By a socket: where it goes, and which socket. */
 static void add_leak_by_socket(struct json_object *to, const struct kt_object *o)
 {
@@ -262,6 +297,8 @@ static void add_leak(struct json_object *to, const struct record_context *ctx,
 		device = json_object_new_object();
 		json_add_bytes(device, "device", o->name, name_length(o));
 		json_object_object_add(to, "destination", device);
+	} else if (o->kind == KT_KIND_FILE || o->kind == KT_KIND_DISK) {
+		add_leak_by_storage(to, rec);
 	} else {
 		add_leak_by_socket(to, o);
 	}

@@ -103,7 +103,7 @@ const char *record_mac(const struct kt_endpoint *endpoint, char *buf, size_t len
 /* RFC 3339, UTC, nine digits; buf of at least 31 bytes. */
 void record_time(const struct record_context *ctx, uint64_t time_ns, char *buf, size_t len);
 
-/* The file whose path the record carries: target, source or NULL. */
+/* The file or disk whose path the record carries: target, source or NULL. */
 const struct kt_object *record_path_owner(const struct kt_record *rec);
 
 /* A UNIX socket's name: its bytes, and whether it is abstract (without the NUL). */

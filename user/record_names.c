@@ -64,6 +64,7 @@ const char *record_flow_name(uint32_t flow)
 		[KT_FLOW_PEEK] = "peek",
 		[KT_FLOW_POKE] = "poke",
 		[KT_FLOW_CORE_DUMP] = "core_dump",
+		[KT_FLOW_STORED] = "stored",
 		[KT_FLOW_WIRE] = "wire",
 	};
 
@@ -74,12 +75,13 @@ const char *record_flow_name(uint32_t flow)
 const char *record_kind_name(uint32_t kind)
 {
 	static const char *const names[] = {
-		[KT_KIND_NONE] = "policy",     [KT_KIND_FILE] = "file",
-		[KT_KIND_PROCESS] = "process", [KT_KIND_PIPE] = "pipe",
-		[KT_KIND_SOCKET] = "socket",   [KT_KIND_MEMORY] = "memory",
-		[KT_KIND_MESSAGE] = "message", [KT_KIND_KEY] = "key",
-		[KT_KIND_VM] = "vm",	       [KT_KIND_TERMINAL] = "terminal",
-		[KT_KIND_FUSE] = "fuse",       [KT_KIND_DEVICE] = "device",
+		[KT_KIND_NONE] = "policy",	 [KT_KIND_FILE] = "file",
+		[KT_KIND_PROCESS] = "process",	 [KT_KIND_PIPE] = "pipe",
+		[KT_KIND_SOCKET] = "socket",	 [KT_KIND_MEMORY] = "memory",
+		[KT_KIND_MESSAGE] = "message",	 [KT_KIND_KEY] = "key",
+		[KT_KIND_DISK] = "disk",	 [KT_KIND_VM] = "vm",
+		[KT_KIND_TERMINAL] = "terminal", [KT_KIND_FUSE] = "fuse",
+		[KT_KIND_DEVICE] = "device",
 	};
 
 	return NAME_OF(names, kind);
@@ -106,8 +108,8 @@ const char *record_lost_name(uint32_t reason)
 const char *record_leak_name(uint32_t kind)
 {
 	static const char *const names[] = {
-		[KT_LEAK_REMOTE] = "remote",
-		[KT_LEAK_UNRESOLVED] = "unresolved",
+		[KT_LEAK_REMOTE] = "remote",	     [KT_LEAK_UNRESOLVED] = "unresolved",
+		[KT_LEAK_FILESYSTEM] = "filesystem", [KT_LEAK_DEVICE] = "device",
 		[KT_LEAK_CONSOLE] = "console",
 	};
 
@@ -274,9 +276,11 @@ const struct kt_object *record_path_owner(const struct kt_record *rec)
 {
 	if (!rec->path_len)
 		return NULL;
-	if (rec->target.kind == KT_KIND_FILE)
+	if (rec->target.kind == KT_KIND_FILE || rec->target.kind == KT_KIND_DISK)
 		return &rec->target;
-	return rec->source.kind == KT_KIND_FILE ? &rec->source : NULL;
+	if (rec->source.kind == KT_KIND_FILE || rec->source.kind == KT_KIND_DISK)
+		return &rec->source;
+	return NULL;
 }
 
 size_t record_unix_name(const struct kt_object *socket, const char **name, bool *abstract)

@@ -110,6 +110,11 @@ static void write_target(FILE *out, const struct kt_record *rec)
 	case KT_KIND_PIPE:
 		fprintf(out, "inode: %llu\n", (unsigned long long)o->ino);
 		break;
+	case KT_KIND_DISK:
+		line(out, "disk", o->name, strnlen(o->name, KT_DISK_NAME));
+		if (rec->path_len)
+			write_path(out, rec);
+		break;
 	case KT_KIND_KEY:
 		fprintf(out, "serial: %llu\n", (unsigned long long)o->ino);
 		line(out, "description", o->name, strnlen(o->name, sizeof(o->name)));
@@ -143,13 +148,22 @@ static void write_call(FILE *out, const struct kt_record *rec)
 
 static void write_leak(FILE *out, const struct kt_record *rec)
 {
+	const struct kt_object *o = &rec->target;
+
 	fprintf(out, "sensitive data is leaked%s.\n",
 		rec->leak_kind == KT_LEAK_UNRESOLVED ? ", or sent to an unknown receiver" : "");
-	if (rec->target.kind == KT_KIND_DEVICE)
-		line(out, "device", rec->target.name,
-		     strnlen(rec->target.name, sizeof(rec->target.name)));
-	else
-		write_destination(out, &rec->target);
+	if (o->kind == KT_KIND_FILE) {
+		line(out, "filesystem", o->fs_type, strnlen(o->fs_type, sizeof(o->fs_type)));
+		if (o->name_len)
+			line(out, "server", o->name, strnlen(o->name, sizeof(o->name)));
+		write_target(out, rec);
+	} else if (o->kind == KT_KIND_DISK) {
+		write_target(out, rec);
+	} else if (o->kind == KT_KIND_DEVICE) {
+		line(out, "device", o->name, strnlen(o->name, sizeof(o->name)));
+	} else {
+		write_destination(out, o);
+	}
 	write_actor(out, rec);
 }
 

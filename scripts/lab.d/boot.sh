@@ -14,6 +14,7 @@ l2_memory=512
 l2_args=
 trap=patch	# how kvmtaint is to trap L2
 l1_args=
+storage=
 with_l2=1
 seconds=600	# that the job may take, after L1 has booted
 programs=$repo/tests/scenarios/guest
@@ -98,7 +99,7 @@ job_disk() {
 	[ $# = 0 ] || cp -rL "$@" "$job/in"
 	{
 		printf '%s=%q\n' LAB_VCPUS "$vcpus" LAB_L2_MEMORY "$l2_memory" LAB_L2_ARGS "$l2_args" \
-			LAB_L2 "$with_l2" LAB_SECOND "$second_kernel" LAB_TRAP "$trap" LAB_TIMEOUT "$seconds" LAB_TTY "$tty" LAB_KERNEL "$l2_kernel"
+			LAB_STORAGE "$storage" LAB_L2 "$with_l2" LAB_SECOND "$second_kernel" LAB_TRAP "$trap" LAB_TIMEOUT "$seconds" LAB_TTY "$tty" LAB_KERNEL "$l2_kernel"
 		[ -z "${job_env-}" ] || echo "$job_env"
 	} >"$job/env"
 	bundle_kvmtaint "$job/kvmtaint"

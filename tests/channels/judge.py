@@ -82,6 +82,12 @@ def is_policy(record):
     return record["type"] == "spread" and record["flow"] == "policy"
 
 
+def is_named(record, trace):
+    """The policy names a file, and so the disk or image that it is on: whoever touched it first did nothing."""
+    return is_policy(record) or (record["type"] == "spread" and record["flow"] == "stored" and
+                                 record["cause"] in trace.by_seq and is_policy(trace.by_seq[record["cause"]]))
+
+
 def not_secret(channel, trace):
     """Flows of the unmanaged rounds: there must be none."""
     senders, heirs, receivers = channel["senders"], channel["heirs"], channel["receivers"]
@@ -89,7 +95,7 @@ def not_secret(channel, trace):
     joined = min((record["seq"] for record in trace.flows
                   if process_of(record, "target") in (senders[2], heirs[2] or -1)), default=None)
     for record in trace.flows:
-        if is_policy(record):
+        if is_named(record, trace):
             continue
         comm = COMM.match(record.get("process", {}).get("comm", ""))
         if comm and int(comm[1]) == channel["index"] and comm[2] in ("c", "f", "s1", "s3", "h1", "h3"):
@@ -185,7 +191,7 @@ def strangers(channels, trace):
         pid = process_of(record, "actor")
         if COMM.match(comm):
             ours.add(pid)
-        elif pid not in ours and not is_policy(record):
+        elif pid not in ours and not is_named(record, trace):
             found.add(f"{comm} ({pid})")
     return sorted(found)
 

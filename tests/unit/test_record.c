@@ -209,6 +209,55 @@ static void leak_by_packet_names_device_and_hardware_address(void **state)
 	destination_is(&r, "\"ifindex\":3}", "ifindex: 3\ncomm");
 }
 
+static struct kt_record storage_leak(const struct kt_object *to, uint32_t kind)
+{
+	struct kt_record r = leak();
+
+	r.flags &= ~KT_RECORD_HAS_BYTES;
+	r.leak_kind = kind;
+	r.source = process();
+	r.target = *to;
+	set_path(&r, "/mnt/file", 9);
+	return r;
+}
+
+static const struct kt_object shared_file = { .kind = KT_KIND_FILE,
+					      .dev = 45,
+					      .ino = 7,
+					      .generation = 3,
+					      .fs_type = "nfs4",
+					      .name = "10.9.0.1:/",
+					      .name_len = 10 };
+static const struct kt_object disk = { .kind = KT_KIND_DISK,
+				       .dev = 254 << 20 | 16,
+				       .gva = 0xffff888000000001,
+				       .name = "vdb",
+				       .name_len = KT_DISK_NAME };
+
+static void leak_to_a_network_file_system_names_server_and_path(void **state)
+{
+	struct kt_record r = storage_leak(&shared_file, KT_LEAK_FILESYSTEM);
+
+	destination_is(&r, "\"kind\":\"filesystem\",\"source\":{\"kind\":\"process\",",
+		       "sensitive data is leaked.\nfilesystem: nfs4\nserver: 10.9.0.1:/\n"
+		       "path: /mnt/file\ninode: 7\ncomm: ");
+	destination_is(&r,
+		       "\"destination\":{\"filesystem\":\"nfs4\",\"server\":\"10.9.0.1:/\","
+		       "\"path\":\"/mnt/file\",\"dev\":\"0:45\",\"inode\":7,\"generation\":3},"
+		       "\"labels\":",
+		       "server: ");
+}
+
+static void leak_to_a_block_device_names_disk_and_node(void **state)
+{
+	struct kt_record r = storage_leak(&disk, KT_LEAK_DEVICE);
+
+	destination_is(&r,
+		       "\"destination\":{\"name\":\"vdb\",\"path\":\"/mnt/file\","
+		       "\"dev\":\"254:16\",\"object\":\"0xffff888000000001\"},\"labels\":",
+		       "sensitive data is leaked.\ndisk: vdb\npath: /mnt/file\ncomm: ");
+}
+
 static void leak_by_console_names_the_device_alone(void **state)
 {
 	struct kt_record r = leak();
@@ -253,6 +302,7 @@ static int write_spreads(FILE *out, struct kt_record *r)
 		{ .kind = KT_KIND_MEMORY, .gva = 5 },
 		{ .kind = KT_KIND_MESSAGE, .gva = 6 },
 		{ .kind = KT_KIND_KEY, .ino = 9, .gva = 8, .name = "a\xff", .name_len = 2 },
+		disk,
 		{ .kind = KT_KIND_TERMINAL, .gva = 9, .name = "pts\xff", .name_len = 16 },
 		{ .kind = KT_KIND_FUSE, .gva = 10 },
 		{ .kind = KT_KIND_NONE },
@@ -325,8 +375,17 @@ static int write_user_records(FILE *out)
 
 static int write_others(FILE *out)
 {
+	const struct kt_record storage[] = { storage_leak(&shared_file, KT_LEAK_FILESYSTEM),
+					     storage_leak(&disk, KT_LEAK_DEVICE) };
 	struct kt_record r = leak();
 	int count = 0;
+
+	for (size_t i = 0; i < sizeof(storage) / sizeof(storage[0]); i++, count++) {
+		char *line = render(RECORD_JSON, &storage[i]);
+
+		fputs(line, out);
+		free(line);
+	}
 
 	for (r.lost = 0; r.lost < KT_LOST_MAX; r.lost++) {
 		for (r.type = KT_RECORD_SPREAD; r.type < KT_RECORD_MAX; r.type++) {
@@ -527,6 +586,8 @@ int main(void)
 		cmocka_unit_test(leak_as_the_paper_prints_it),
 		cmocka_unit_test(leak_by_vsock_names_cid_and_port),
 		cmocka_unit_test(leak_by_packet_names_device_and_hardware_address),
+		cmocka_unit_test(leak_to_a_network_file_system_names_server_and_path),
+		cmocka_unit_test(leak_to_a_block_device_names_disk_and_node),
 		cmocka_unit_test(every_kind_fits_the_schema),
 		cmocka_unit_test(hostile_path_is_one_clean_json_line),
 		cmocka_unit_test(utf8_path_needs_no_hex),

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 
 static int write_at(const char *path, const void *data, size_t size)
@@ -111,6 +112,54 @@ static int receive_lower(struct run *r, void *data, size_t size)
 }
 CHANNEL(overlay_lower, .name = "mount/overlay-lower", .hook = "file_permission", .carrier = "file",
 	.setup = setup_overlay, .send = send_lower, .receive = receive_lower, .teardown = unmount);
+
+/* Stored through a mapping: only the overlay's own inode passes a hook. */
+static int send_mapped(struct run *r, const void *data, size_t size)
+{
+	int fd = open_in_dir(r, "m/file", O_RDWR),
+	    error = fd < 0 ? fd : result(ftruncate(fd, size));
+	void *map = error ? MAP_FAILED
+			  : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	close(fd);
+	if (map == MAP_FAILED)
+		return error ? error : -errno;
+	memcpy(map, data, size);
+	munmap(map, size);
+	return 0;
+}
+CHANNEL(overlay_mapped, .name = "mount/overlay-mmap-upper", .hook = "mmap_file", .carrier = "file",
+	.setup = setup_overlay, .send = send_mapped, .receive = receive_upper, .teardown = unmount);
+
+/* The other way: what is in the upper layer is read by a new mapping of the overlay's file. */
+static int map_file(struct run *r, const char *name, void *data, size_t size)
+{
+	int fd = open_in_dir(r, name, O_RDONLY);
+	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (map == MAP_FAILED)
+		return fd < 0 ? fd : -errno;
+	close(fd);
+	memcpy(data, map, size);
+	munmap(map, size);
+	return 0;
+}
+
+static int receive_by_map(struct run *r, void *data, size_t size)
+{
+	return map_file(r, "m/file", data, size);
+}
+CHANNEL(overlay_read_mapped, .name = "mount/overlay-mmap-read", .hook = "mmap_file",
+	.carrier = "file", .setup = setup_overlay, .send = send_copied_up,
+	.receive = receive_by_map, .teardown = unmount);
+
+static int receive_lower_by_map(struct run *r, void *data, size_t size)
+{
+	return map_file(r, "m/lower", data, size);
+}
+CHANNEL(overlay_lower_mapped, .name = "mount/overlay-mmap-lower", .hook = "mmap_file",
+	.carrier = "file", .setup = setup_overlay, .send = send_lower,
+	.receive = receive_lower_by_map, .teardown = unmount);
 
 /* The receiver has a mount namespace of its own, in which the file is elsewhere. */
 static int receive_in_namespace(struct run *r, void *data, size_t size)

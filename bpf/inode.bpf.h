@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Which file an inode is: (file system, inode number, generation). A file of
+ * overlayfs is the file of the upper or lower layer that has its data: some hooks
+ * see the one (mmap), others both, and who looks into a layer the other alone.
+ */
+#ifndef KVMTAINT_INODE_BPF_H
+#define KVMTAINT_INODE_BPF_H
+
+#include "carrier_fuse.bpf.h"
+
+/* include/uapi/linux/stat.h */
+#define S_IFMT		     0170000
+#define S_IFSOCK	     0140000
+#define S_IFREG		     0100000
+#define S_IFBLK		     0060000
+#define S_IFDIR		     0040000
+#define S_IFIFO		     0010000
+
+#define OVERLAYFS_MAGIC	     0x794c7630 /* include/uapi/linux/magic.h */
+#define OVERLAYFS_LAYERS_MAX 3 /* FILESYSTEM_MAX_STACK_DEPTH, and one */
+
+/*
+ * File systems whose "regular files" are views of kernel state, not storage: a
+ * managed process that writes one and a clean one that reads it share nothing.
+ * Since 6.16 anonymous inodes call themselves regular too (commit cfd86ef7e8e7).
+ * include/uapi/linux/magic.h
+ */
+static __always_inline bool fs_is_storage(u64 magic)
+{
+	switch (magic) {
+	case 0x00009fa0: /* proc */
+	case 0x62656572: /* sysfs */
+	case 0x0027e0eb: /* cgroup */
+	case 0x63677270: /* cgroup2 */
+	case 0x64626720: /* debugfs */
+	case 0x74726163: /* tracefs */
+	case 0x73636673: /* securityfs */
+	case 0xf97cff8c: /* selinuxfs */
+	case 0x43415d53: /* smackfs */
+	case 0xcafe4a11: /* bpf */
+	case 0x62656570: /* configfs */
+	case 0x42494e4d: /* binfmt_misc */
+	case 0xde5e81e4: /* efivarfs */
+	case 0x6165676c: /* pstore */
+	case 0x19800202: /* mqueue */
+	case 0x09041934: /* anonymous inodes */
+	case 0x6e736673: /* nsfs */
+	case 0x50494446: /* pidfs */
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Which file system: a device number is another's after an unmount, and another
+ * one after the next mount, where it is not a disk's own (btrfs, loop, tmpfs).
+ */
+static __always_inline u32 fs_identity(struct event *e, u64 sb)
+{
+	u64 low = g64(e, sb + guest.sb_uuid), high = g64(e, sb + guest.sb_uuid + 8);
+	u64 mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+
+	return low | high ? mixed >> 32 : g32(e, sb + guest.sb_dev);
+}
+
+static __always_inline void inode_key(struct event *e, u64 inode, u64 sb, struct kt_file_key *key)
+{
+	key->ino = g64(e, inode + guest.inode_ino);
+	key->fs = fs_identity(e, sb);
+	key->generation = g32(e, inode + guest.inode_generation);
+}
+
+/* A word of a guest's module, whose layout is not sure: not mapped is no failure, but 0. */
+static __always_inline u64 try64(struct event *e, u64 gva)
+{
+	u32 before = e->failed;
+	u64 value = g64(e, gva);
+
+	if (e->failed == KT_LOST_GUEST_MEMORY && !before)
+		e->failed = 0;
+	return value;
+}
+
+/* An inode shows itself: its mapping is its own, which names it as its host. */
+static __always_inline bool is_regular_inode(struct event *e, u64 inode)
+{
+	u64 mapping;
+
+	if (inode - guest.direct_map >= guest.direct_map_size)
+		return false;
+	mapping = try64(e, inode + guest.inode_mapping);
+	return mapping - inode < (u32)guest.inode_size &&
+	       try64(e, mapping + guest.mapping_host) == inode &&
+	       ((u16)try64(e, inode + guest.inode_mode) & S_IFMT) == S_IFREG;
+}
+
+static __always_inline u64 regular_inode_of(struct event *e, u64 dentry)
+{
+	u64 inode;
+
+	if (dentry - guest.direct_map >= guest.direct_map_size)
+		return 0;
+	inode = try64(e, dentry + guest.dentry_inode);
+	return is_regular_inode(e, inode) ? inode : 0;
+}
+
+/*
+ * The inode that has the data of an inode of overlayfs; 0: it does not show. struct
+ * ovl_inode is a module's, not in the image's BTF. Behind its vfs_inode is, in all
+ * releases, the upper dentry. Then the lower inode (up to 5.18), or the lower
+ * layer and dentry (commit ffa5723c6d25), or from 6.5 on (commit 0af950f57fef) a
+ * pointer to { number of layers, { layer, dentry } }.
+ */
+static __always_inline u64 overlay_layer(struct event *e, u64 inode)
+{
+	u64 end = inode + guest.inode_size, lower = g64(e, end + 8), found;
+
+	found = regular_inode_of(e, g64(e, end));
+	if (!found && lower - guest.direct_map < guest.direct_map_size)
+		found = regular_inode_of(e, try64(e, lower + 16));
+	if (!found)
+		found = regular_inode_of(e, try64(e, end + 16));
+	if (!found && is_regular_inode(e, lower))
+		found = lower;
+	return found;
+}
+
+/* The inode with the data, through as many overlays as lie on each other. */
+__noinline u64 overlay_bottom(struct event *e, u64 inode)
+{
+	u64 next;
+
+	if (!e)
+		return 0;
+	for (u32 i = 0; i < OVERLAYFS_LAYERS_MAX; i++) {
+		if (g64(e, g64(e, inode + guest.inode_sb) + guest.sb_magic) != OVERLAYFS_MAGIC)
+			break;
+		next = overlay_layer(e, inode);
+		if (!next)
+			break;
+		inode = next;
+	}
+	return inode;
+}
+
+/* The regular file of an inode becomes the carrier at hand; false: not one. */
+static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
+{
+	u64 sb = g64(e, inode + guest.inode_sb), magic = g64(e, sb + guest.sb_magic), bottom;
+
+	if (!fs_is_storage(magic))
+		return false;
+	inode_key(e, inode, sb, &e->name_key);
+	e->key = e->name_key;
+	e->overlaid = 0;
+	if (magic == OVERLAYFS_MAGIC) {
+		bottom = overlay_bottom(e, inode);
+		e->overlaid = bottom != inode;
+		inode = bottom;
+		sb = g64(e, inode + guest.inode_sb);
+		magic = g64(e, sb + guest.sb_magic);
+		inode_key(e, inode, sb, &e->key);
+	}
+	e->fuse = magic == FUSE_SUPER_MAGIC ? sb : 0;
+	e->carrier_kind = KT_KIND_FILE;
+	e->carrier = inode;
+	return !e->failed;
+}
+
+#endif
