@@ -68,6 +68,8 @@ static __always_inline void receivers_join(struct event *e)
 			break;
 		carrier_is_socket(e, e->found[i]);
 		write_to(e, KT_FLOW_SEND);
+		/* check_cfg() of 6.1 takes no loop that falls into its head from a call. */
+		asm volatile("goto +0");
 	}
 }
 

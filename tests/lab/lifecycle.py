@@ -286,6 +286,9 @@ def main():
     be_quick()
     for n in range(attaches - kills // 2):
         attach_and_detach(text, f"cycle {n}")
+    if not attach_seconds:
+        say(f"{attaches}-attach-detach-cycles", "cycles")
+        return
     left = collections.Counter(kill(text, n) for n in range(kills))
     print(f"# attach: {min(attach_seconds):.1f} to {max(attach_seconds):.1f} s; kills left"
           f" {', '.join(f'{what} traps {count} times' for what, count in left.items())};"
