@@ -125,6 +125,11 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	e->record.labels = managed->labels;
 	e->record.added = grown;
 	managed->cause = record_emit(e);
+	if (pause_on_spread && e->flow != KT_FLOW_BEFORE_ATTACH &&
+	    (grown & ~__sync_fetch_and_or(&touched, grown))) {
+		e->freeze = managed->cause;
+		e->freeze_state = KT_HELD_SPREAD;
+	}
 	if (shared_mm_count)
 		shared_mm_add(g64(e, task + guest.task_mm), labels, e->record.seq);
 	work_process(e, managed, task, key.gva, labels);

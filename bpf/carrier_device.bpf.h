@@ -9,6 +9,7 @@
 
 #include "carrier_tty.bpf.h"
 #include "carrier_fuse.bpf.h"
+#include "verdict.bpf.h"
 
 #define S_IFCHR 0020000
 
@@ -38,9 +39,7 @@ __noinline int device_leak(struct event *e, u32 kind, u64 name, u32 len)
 		bpf_probe_read_kernel(e->record.target.name, len, e->scratch);
 		e->record.target.name_len = len;
 	}
-	if (!comes_again(e))
-		record_emit(e);
-	return 0;
+	return leak_end(e, 0);
 }
 
 static __always_inline u32 device_number(struct event *e, u64 file)

@@ -9,6 +9,7 @@
 #define KVMTAINT_CARRIER_INET_BPF_H
 
 #include "wire.bpf.h"
+#include "verdict.bpf.h"
 
 #define AF_PACKET   17
 #define DEVICE_NAME 16 /* IFNAMSIZ */
@@ -18,7 +19,10 @@
 
 /* --- leaks ----------------------------------------------------------------- */
 
-/* P7: classified data leaves from e->from to e->to. One record for each send. */
+/*
+ * P7: classified data leaves from e->from to e->to. One record for each send; the
+ * last thing that a handler does, as it may leave e->record for the verdict.
+ */
 __noinline int leak(struct event *e, u64 sk, u32 kind, u64 bytes)
 {
 	u64 labels;
@@ -50,10 +54,8 @@ __noinline int leak(struct event *e, u64 sk, u32 kind, u64 bytes)
 		wire_of(e, sk);
 	else
 		e->wire_key.protocol = 0;
-	if (comes_again(e))
-		return 0;
-	e->record.seq = record_emit(e);
-	if (e->wire_key.protocol)
+	leak_end(e, e->message);
+	if (e->wire_key.protocol && !comes_again(e))
 		wire_publish(e);
 	return 0;
 }

@@ -65,6 +65,7 @@ static __always_inline void socket_is_sent_to(struct event *e, u64 sk, u64 msg, 
 /* security_socket_sendmsg(sock, msg, size) */
 static __always_inline void on_socket_sendmsg(struct event *e)
 {
+	e->message = e->args[1];
 	if (actor_labels(e))
 		socket_is_sent_to(e, g64(e, e->args[0] + guest.socket_sk), e->args[1], e->args[2]);
 }

@@ -59,6 +59,7 @@ static long slot_walk_step(u32 step, struct event **at_hand)
 	to->slots[at].gfn = BPF_CORE_READ(from, base_gfn);
 	to->slots[at].npages = BPF_CORE_READ(from, npages);
 	to->slots[at].hva = BPF_CORE_READ(from, userspace_addr);
+	to->slots[at].flags = BPF_CORE_READ(from, flags);
 	to->count = at + 1;
 	return 0;
 }
@@ -130,6 +131,26 @@ __noinline u64 gpa_to_hva(struct event *e, u64 gpa)
 	e->slot = from->slots[at];
 found:
 	return e->slot.hva + ((gfn - e->slot.gfn) << PAGE_SHIFT) + (gpa & (PAGE_SIZE - 1));
+}
+
+/*
+ * Whether this CPU's snapshot still is what KVM has. Every change of a memslot,
+ * its flags too, makes another generation (kvm_swap_active_memslots()).
+ */
+__noinline int memory_is_current(struct event *e)
+{
+	struct kvm *kvm = (void *)vm_address;
+	struct kt_memory *snapshot;
+	u32 zero = 0;
+	u64 now;
+
+	if (!e)
+		return 0;
+	snapshot = bpf_map_lookup_elem(&memory, &zero);
+	if (!snapshot)
+		return 0;
+	now = vm_address ? BPF_CORE_READ(kvm, memslots[0], generation) : native_generation;
+	return snapshot->generation == now;
 }
 
 /* --- host memory --------------------------------------------------------- */
@@ -217,6 +238,12 @@ static __always_inline u64 guest_hva(struct event *e, u64 gva)
 		}
 	}
 	return 0;
+}
+
+/* The same, out of line. e->slot is the memslot that it lies in. */
+__noinline u64 guest_where(struct event *e, u64 gva)
+{
+	return e ? guest_hva(e, gva) : 0;
 }
 
 /*

@@ -25,6 +25,10 @@ struct mm_struct {
 	void *pgd;
 } CORE;
 
+struct task_struct {
+	int tgid;
+} CORE;
+
 struct kvm_memslots;
 
 struct kvm {

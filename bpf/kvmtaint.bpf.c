@@ -33,7 +33,18 @@ static __always_inline struct event *event_at_hand(void)
 	return bpf_map_lookup_elem(&events, &zero);
 }
 
-enum { HANDLER_SYSCALL = KT_HOOK_SYSCALL, HANDLER_SCAN, HANDLER_WALK, HANDLER_SETTLE, HANDLER_MAX };
+enum {
+	HANDLER_SYSCALL = KT_HOOK_SYSCALL,
+	HANDLER_SCAN,
+	HANDLER_WALK,
+	HANDLER_SETTLE,
+	/* Of verdicts; absent where none can be asked for. */
+	HANDLER_BLOCK,
+	HANDLER_PAUSE,
+	HANDLER_FREEZE,
+	HANDLER_BAR,
+	HANDLER_MAX
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -42,11 +53,23 @@ struct {
 	__type(value, u32);
 } handlers SEC(".maps");
 
+/* All is known. */
+static __always_inline void event_finish(void *ctx, struct event *e)
+{
+	if (can_hold && e->freeze)
+		bpf_tail_call(ctx, &handlers, HANDLER_FREEZE);
+	event_done(e);
+}
+
+/* The handler has ended. */
 static __always_inline void event_end(void *ctx, struct event *e)
 {
+	if (can_hold && e->verdict)
+		bpf_tail_call(ctx, &handlers,
+			      e->verdict == KT_VERDICT_BLOCKED ? HANDLER_BLOCK : HANDLER_PAUSE);
 	if (e->grown_count)
 		bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
-	event_done(e);
+	event_finish(ctx, e);
 }
 
 /* A round of the second half of an event in which something grew: its readers. */
@@ -73,7 +96,7 @@ int handle_scan(void *ctx)
 		work_reset(e);
 		bpf_tail_call(ctx, &handlers, e->hook);
 	}
-	event_done(e);
+	event_finish(ctx, e);
 	return 0;
 }
 
@@ -89,7 +112,7 @@ int handle_walk(void *ctx)
 	bpf_tail_call(ctx, &handlers, HANDLER_SCAN);
 	event_fail(e, KT_LOST_WALK_BOUND, e->walk_at);
 	work_end(e);
-	event_done(e);
+	event_finish(ctx, e);
 	return 0;
 }
 
@@ -153,6 +176,9 @@ static __always_inline void event_reset(struct event *e)
 	e->flow = 0;
 	e->file = 0;
 	e->dentry = 0;
+	e->message = 0;
+	e->verdict = 0;
+	e->freeze = 0;
 	e->mode = LIVE;
 	work_reset(e);
 }
@@ -186,6 +212,86 @@ static __always_inline void event_run(void *ctx, struct event *e)
 	if (unsettled_count || wires_are_new())
 		bpf_tail_call(ctx, &handlers, HANDLER_SETTLE);
 	bpf_tail_call(ctx, &handlers, e->hook);
+}
+
+/* --- verdicts: loaded where one can be asked for --------------------------- */
+
+/* The send is stopped; or, where that cannot be, the VM. */
+SEC("raw_tp")
+int handle_block(void *ctx)
+{
+	struct event *e = event_at_hand();
+	u32 zero = 0;
+
+	if (!e)
+		return 0;
+	if (!e->plan.obstacle && e->mode == REPLAY) {
+		/* This thread has not the VMM's memory: user space does it, and says so. */
+		bpf_map_update_elem(&asked, &zero, &e->record, BPF_ANY);
+		hold(e, KT_HELD_ASKED, 0);
+	} else {
+		if (!e->plan.obstacle)
+			e->plan.obstacle = plan_carry_out(e);
+		if (e->plan.obstacle)
+			bpf_tail_call(ctx, &handlers, HANDLER_PAUSE);
+		e->record.obstacle = e->plan.obstacle;
+		e->record.verdict = e->plan.obstacle ? KT_VERDICT_FAILED : KT_VERDICT_BLOCKED;
+		record_out(e);
+	}
+	e->verdict = KT_VERDICT_NONE;
+	event_end(ctx, e);
+	return 0;
+}
+
+/* The VM stands before the send. The record says why it was not blocked, if it was to be. */
+SEC("raw_tp")
+int handle_pause(void *ctx)
+{
+	struct event *e = event_at_hand();
+	u32 obstacle;
+
+	if (!e)
+		return 0;
+	if (e->verdict == KT_VERDICT_BLOCKED)
+		e->record.obstacle = e->plan.obstacle;
+	e->record.verdict = KT_VERDICT_PAUSED;
+	obstacle = hold(e, KT_HELD_LEAK, 0);
+	if (obstacle) {
+		e->record.verdict = KT_VERDICT_FAILED;
+		e->record.obstacle = obstacle;
+	}
+	hold_said(e, record_out(e));
+	e->verdict = KT_VERDICT_NONE;
+	event_end(ctx, e);
+	return 0;
+}
+
+/* The VM stands because of a spread, or a leak that nothing can stop: its record is out. */
+SEC("raw_tp")
+int handle_freeze(void *ctx)
+{
+	struct event *e = event_at_hand();
+
+	if (!e)
+		return 0;
+	e->plan.write_count = 0;
+	e->plan.obstacle = e->freeze_state == KT_HELD_LEAK ? KT_OBSTACLE_NO_MESSAGE
+							   : KT_OBSTACLE_NONE;
+	hold(e, e->freeze_state, e->freeze);
+	e->freeze = 0;
+	event_done(e);
+	return 0;
+}
+
+/*
+ * Somebody let a VMM go on whose vCPU is to stand. The signal comes by an interrupt
+ * that waits for this CPU, so that the guest is left before its first instruction.
+ */
+SEC("raw_tp")
+int handle_bar(void *ctx)
+{
+	bpf_send_signal(SIGSTOP);
+	return 0;
 }
 
 /* --- the tracepoints ----------------------------------------------------- */
@@ -249,6 +355,8 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	unsigned long regs[17];
 	struct event *e;
 
+	if (can_hold && held_count && is_our_vm() && is_held(BPF_CORE_READ(vcpu, vcpu_id)))
+		bpf_tail_call(ctx, &handlers, HANDLER_BAR);
 	if (!is_our_vm() || !(trap_is_shim ? host_exit_is_debug(vcpu) : host_exit_is_invd(vcpu)) ||
 	    (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
 		return 0;
@@ -266,6 +374,24 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	take_arguments(e, regs);
 	find_cpu(e, vcpu);
 	event_run(ctx, e);
+	return 0;
+}
+
+/*
+ * raw_tp(sig, info, task, group, result). Who else stops the VMM, and lets it go
+ * on? 0 and 1 in place of a siginfo are the kernel's own (BPF's too).
+ */
+SEC("raw_tp/signal_generate")
+int on_signal_generate(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[2];
+	int signal = ctx->args[0];
+
+	if ((signal != SIGSTOP && signal != SIGCONT) || ctx->args[1] <= 1 ||
+	    (u32)BPF_CORE_READ(task, tgid) != vmm_tgid ||
+	    bpf_get_current_pid_tgid() >> 32 == own_tgid)
+		return 0;
+	stopped_by_others = signal == SIGSTOP;
 	return 0;
 }
 

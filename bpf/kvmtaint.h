@@ -23,6 +23,8 @@
 #define KT_BREAKPOINTS_MAX 4 /* debug registers */
 #define KT_LABELS_MAX	   64
 #define KT_KINDS_MAX	   32 /* a power of two; enum kt_kind is less */
+#define KT_SINK_RULES_MAX  256
+#define KT_WRITES_MAX	   5 /* that stop a send */
 
 /* Hooks, in the order of vmlinux-guest/hooks.def. */
 enum kt_hook {
@@ -71,7 +73,8 @@ struct kt_guest {
 /* One memslot: guest frames [gfn, gfn + npages) at host address hva. */
 struct kt_slot {
 	__u64 gfn;
-	__u64 npages;
+	__u32 npages; /* KVM_MEM_MAX_NR_PAGES is below 2^31 */
+	__u32 flags; /* KVM_MEM_* */
 	__u64 hva;
 };
 
@@ -181,6 +184,7 @@ enum kt_record_type {
 	KT_RECORD_LEAK,
 	KT_RECORD_GONE,
 	KT_RECORD_LOST,
+	KT_RECORD_ALLOWED, /* classified data left for where the policy lets them go */
 	KT_RECORD_MAX,
 };
 
@@ -252,6 +256,77 @@ enum kt_leak_kind {
 			  */
 };
 
+/* What became of a send that was to leak: the stricter, the greater. */
+enum kt_verdict {
+	KT_VERDICT_NONE = 0,
+	KT_VERDICT_ALLOWED,
+	KT_VERDICT_REPORTED,
+	KT_VERDICT_BLOCKED,
+	KT_VERDICT_PAUSED,
+	KT_VERDICT_FAILED, /* it was to be blocked or paused, and was neither */
+	KT_VERDICT_MAX,
+};
+
+/* Why a send cannot be stopped, or the VM not be paused. */
+enum kt_obstacle {
+	KT_OBSTACLE_NONE = 0,
+	KT_OBSTACLE_NO_MESSAGE, /* nothing in memory says how much is sent */
+	KT_OBSTACLE_NO_FIELD, /* this guest's struct msghdr has not the members we know */
+	KT_OBSTACLE_NOT_RAM, /* the message is not in guest RAM, or lies across its end */
+	KT_OBSTACLE_STALE_MEMSLOT, /* the VM's memory changes right now */
+	KT_OBSTACLE_READ_ONLY, /* a memslot that is not plain RAM */
+	KT_OBSTACLE_DIRTY_LOG, /* migration is under way: the write would not go along */
+	KT_OBSTACLE_CHANGED, /* the message is not what the call said */
+	KT_OBSTACLE_NOT_WRITABLE, /* the host shares the page (KSM, fork), or the guest's keys deny
+				     it */
+	KT_OBSTACLE_NOT_STOPPED, /* the host did not take the signal */
+	KT_OBSTACLE_RUNNING, /* the VMM did not come to a stand */
+	KT_OBSTACLE_MAX,
+};
+
+/* Of a policy: data with these labels, to this destination. The first that fits decides. */
+struct kt_sink_rule {
+	__u64 labels;
+	__u64 address[2]; /* as kt_endpoint.address has it; masked */
+	__u64 mask[2];
+	__u16 family; /* AF_INET or AF_INET6; 0: any destination */
+	__u16 port; /* 0: any */
+	__u32 action; /* enum kt_verdict */
+	__u32 leak_kind; /* enum kt_leak_kind; 0: any */
+	__u32 pad;
+};
+
+/* A word of guest memory at a host address of the VMM, as it is and as it is to be. */
+struct kt_write {
+	__u64 hva;
+	__u64 old;
+	__u64 fresh;
+	__u32 size; /* 4 or 8 bytes */
+	__u32 pad;
+};
+
+enum kt_held_state {
+	KT_HELD_NONE = 0,
+	KT_HELD_ASKED, /* in the slow path: user space is to stop the send */
+	KT_HELD_LEAK,
+	KT_HELD_SPREAD,
+	KT_HELD_FAILED, /* was to stand, as its record says, and does not */
+};
+
+/*
+ * A vCPU that does not enter the guest until user space says so, by the vCPU's
+ * id. writes are what would stop the send that it stands at.
+ */
+struct kt_held {
+	__u64 hook_ns; /* CLOCK_MONOTONIC: when the decision fell */
+	__u64 seq; /* of the record that tells of it; 0: not out yet */
+	__u32 state; /* enum kt_held_state */
+	__u32 obstacle; /* enum kt_obstacle */
+	__u32 write_count;
+	__u32 pad;
+	struct kt_write writes[KT_WRITES_MAX];
+};
+
 struct kt_endpoint {
 	__u8 address[16]; /* network order; IPv4 in the first four bytes */
 	__u16 port; /* host order */
@@ -309,6 +384,8 @@ struct kt_record {
 	__u32 hook; /* enum kt_hook */
 	__u32 vcpu;
 	__s32 syscall;
+	__u32 verdict; /* enum kt_verdict, of a leak */
+	__u32 obstacle; /* enum kt_obstacle */
 	struct kt_object actor; /* the thread that acted (always KT_KIND_PROCESS) */
 	struct kt_object source; /* where the labels came from; kind NONE: the policy */
 	struct kt_object target; /* what became managed, left, or carried the leak */

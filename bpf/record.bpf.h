@@ -108,11 +108,17 @@ __noinline int record_path(struct event *e)
 	return 0;
 }
 
+/* Gives e->record its place in the sequence. */
+static __always_inline void record_number(struct event *e)
+{
+	e->record.seq = __sync_fetch_and_add(&record_seq, 1) + 1;
+}
+
 /*
- * Writes e->record out and returns its seq. A full ring loses the record, never
+ * Writes e->record, which has its number, out. A full ring loses the record, never
  * the membership it tells of: seq then has a gap, and the loss is counted.
  */
-__noinline u64 record_emit(struct event *e)
+__noinline u64 record_out(struct event *e)
 {
 	u32 len;
 
@@ -122,11 +128,17 @@ __noinline u64 record_emit(struct event *e)
 	if (len > sizeof(e->record))
 		len = sizeof(e->record);
 	e->record.time_ns = bpf_ktime_get_ns();
-	e->record.seq = __sync_fetch_and_add(&record_seq, 1) + 1;
 	count(KT_COUNT_RECORDS);
 	if (bpf_ringbuf_output(&records, &e->record, len, 0))
 		count(KT_COUNT_RECORDS_LOST);
 	return e->record.seq;
+}
+
+/* Numbers e->record, writes it out and returns its seq. */
+static __always_inline u64 record_emit(struct event *e)
+{
+	record_number(e);
+	return record_out(e);
 }
 
 /* Hands the event to user space and stops the VM until it has been done again. */

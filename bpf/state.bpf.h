@@ -19,6 +19,12 @@ const volatile __u64 all_labels = 0; /* that the policy can give */
 const volatile bool follow_arguments = false; /* reading /proc/PID/cmdline, environ is a flow */
 const volatile __u32 follow_terminals = KT_TERMINALS_SHOWN;
 const volatile bool trap_is_shim = false; /* breakpoints of the shim, not INVD in the text */
+/* Verdicts; see verdict.bpf.h. */
+const volatile __u32 sink_count = 0; /* rules in the map sinks; 0: every leak is reported */
+const volatile bool tell_allowed = false; /* a record for each allowed send */
+const volatile bool can_hold = false; /* the programs that pause a VM are loaded */
+const volatile bool pause_on_spread = false;
+const volatile __u32 own_tgid = 0; /* kvmtaint itself */
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -28,6 +34,15 @@ __u32 policy_epoch = 1;
 __u64 judge_again_until = 0;
 /* Times the VM was stopped for a page; user space counts how often it went on. */
 __u64 stops_sent = 0;
+/* Somebody else stopped the VMM, and nobody else let it go on. */
+__u32 stopped_by_others = 0;
+/* vCPUs that stand for a verdict (the map held); times that one was made to stand. */
+__u32 held_count = 0;
+__u64 holds_sent = 0;
+/* Labels that a process has been seen to take. */
+__u64 touched = 0;
+/* Of the memslots, where there is no VM (native tests). */
+__u64 native_generation = 0;
 /* Address spaces that more than one process uses (vfork, CLONE_VM). */
 __u32 shared_mm_count = 0;
 /*
@@ -61,7 +76,8 @@ __u32 udp_hash = 0;
 #define NETS_MAX     256 /* network namespaces of the guest */
 #define WIRES_FOUND  8 /* that lead to one socket */
 
-#define SIGSTOP	     19 /* x86 */
+#define SIGCONT	     18 /* x86 */
+#define SIGSTOP	     19
 
 enum event_mode {
 	LIVE, /* in the vCPU's thread, before it enters the guest */
@@ -233,6 +249,13 @@ struct event {
 	u32 wire_count;
 	u64 wire_labels, wire_translated;
 	struct kt_wire wires_found[WIRES_FOUND];
+	/* A leak's verdict; see verdict.bpf.h. */
+	u64 message; /* guest address of the struct msghdr that is sent; 0: none */
+	u64 undecided; /* labels that no rule has decided on yet */
+	u64 freeze; /* seq of the record for which the VM is to stand after the event; 0: none */
+	u32 freeze_state; /* enum kt_held_state */
+	u32 verdict; /* enum kt_verdict that is to be carried out when the handler ends */
+	struct kt_held plan; /* how the send can be stopped, or why not */
 
 	u64 carrier_ino; /* of a pipe */
 	u8 scratch[SCRATCH_SIZE];
@@ -370,6 +393,11 @@ MAP(unsettled, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_grown, 256, NO
 
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, KT_COUNT_MAX, NONE);
 MAP(events, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct event, 1, NONE);
+MAP(sinks, BPF_MAP_TYPE_ARRAY, u32, struct kt_sink_rule, KT_SINK_RULES_MAX, NONE);
+/* By vCPU. User space, and the guard, have it mapped. */
+MAP(held, BPF_MAP_TYPE_ARRAY, u32, struct kt_held, KT_VCPUS_MAX, BPF_F_MMAPABLE);
+/* The record of a send that user space is to stop (KT_HELD_ASKED). */
+MAP(asked, BPF_MAP_TYPE_ARRAY, u32, struct kt_record, 1, NONE);
 /* By vCPU: each is at one event at a time, so that two may be replayed at once. */
 MAP(replay_input, BPF_MAP_TYPE_ARRAY, u32, struct kt_deferred, KT_VCPUS_MAX, NONE);
 

@@ -11,6 +11,8 @@
 #ifndef KVMTAINT_STORAGE_LEAK_BPF_H
 #define KVMTAINT_STORAGE_LEAK_BPF_H
 
+#include "verdict.bpf.h"
+
 /* File systems by their own names; virtiofs has no magic number but FUSE's. */
 static const char outside_fs[][KT_COMM_LEN] __attribute__((aligned(8))) = {
 	"9p",  "virtiofs", "nfs",  "nfs4",   "cifs",	 "smb3",   "smbfs",
@@ -153,7 +155,7 @@ __noinline int storage_leak(struct event *e, u64 task, u64 labels, u32 from)
 	}
 	if (comes_again(e))
 		return 0;
-	record_emit(e);
+	leak_end(e, 0);
 	left_now(&key, labels);
 	return 0;
 }
@@ -175,7 +177,7 @@ __noinline int served_leak(struct event *e, u64 labels)
 	__builtin_memcpy(e->record.target.fs_type, "nfsd", 5);
 	if (comes_again(e))
 		return 0;
-	record_emit(e);
+	leak_end(e, 0);
 	left_now(&key, labels);
 	return 0;
 }

@@ -99,10 +99,8 @@ static const char *const handler_names[] = {
 #define GUEST_HOOK(id, need, alternatives) "handle_" #id,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
-	"handle_syscall",
-	"handle_scan",
-	"handle_walk",
-	"handle_settle",
+	"handle_syscall", "handle_scan",  "handle_walk",   "handle_settle",
+	"handle_block",	  "handle_pause", "handle_freeze", "handle_bar",
 };
 
 /* Leaves out the handlers of hooks that the guest lacks: no trap leads to them. */
@@ -240,12 +238,23 @@ static void unpin_maps(const char *pin_dir, bool all)
 
 /* --- load ---------------------------------------------------------------- */
 
+static int fill_sinks(struct engine *engine, const struct engine_options *opt)
+{
+	int fd = bpf_map__fd(engine->skel->maps.sinks);
+
+	for (uint32_t i = 0; i < opt->sink_count; i++)
+		if (bpf_map_update_elem(fd, &i, &opt->sinks[i], BPF_ANY))
+			return -errno;
+	return 0;
+}
+
 /* Entry before exit: a trap that is seen must find someone to take it. */
 static int attach(struct engine *engine)
 {
 	struct bpf_program *const programs[] = {
 		engine->skel->progs.on_kvm_entry,
 		engine->skel->progs.on_kvm_exit,
+		engine->skel->progs.on_signal_generate,
 	};
 
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
@@ -325,6 +334,41 @@ static int load_shared(struct kvmtaint *skel, struct wires *wires)
 	return 0;
 }
 
+/* Programs that write to the guest, or make it stand, are there only if a rule asks for it. */
+static void choose_verdicts(struct kvmtaint *skel, const struct engine_options *opt)
+{
+	bool block = false, hold = opt->pause_on_spread;
+
+	for (uint32_t i = 0; i < opt->sink_count; i++) {
+		block |= opt->sinks[i].action == KT_VERDICT_BLOCKED;
+		hold |= opt->sinks[i].action >= KT_VERDICT_BLOCKED;
+	}
+	skel->rodata->sink_count = opt->sink_count;
+	skel->rodata->tell_allowed = opt->tell_allowed;
+	skel->rodata->pause_on_spread = opt->pause_on_spread;
+	skel->rodata->can_hold = hold;
+	bpf_program__set_autoload(skel->progs.handle_block, block);
+	bpf_program__set_autoload(skel->progs.handle_pause, hold);
+	bpf_program__set_autoload(skel->progs.handle_freeze, hold);
+	bpf_program__set_autoload(skel->progs.handle_bar, hold);
+}
+
+static void say_not_loaded(const struct kvmtaint *skel, int error, char *err, size_t err_len)
+{
+	/* The verifier's answer where bpf_probe_write_user() is not to be had: EINVAL. */
+	if ((error == -EPERM || error == -EINVAL) &&
+	    bpf_program__autoload(skel->progs.handle_block))
+		snprintf(err, err_len,
+			 "cannot load the BPF engine: %s; a host that lets no BPF program write"
+			 " memory (lockdown) cannot block a send, but pause and report it",
+			 strerror(-error));
+	else
+		snprintf(
+			err, err_len,
+			"cannot load the BPF engine: %s (run with --verbose for the verifier's words)",
+			strerror(-error));
+}
+
 static int open_and_load(struct engine *engine, const struct engine_options *opt, char *err,
 			 size_t err_len)
 {
@@ -345,6 +389,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	skel->rodata->follow_terminals = opt->terminals;
 	choose_handlers(skel, opt->profile);
 	skel->rodata->trap_is_shim = opt->trap != TRAP_PATCH;
+	skel->rodata->own_tgid = getpid();
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)
 		limit_sets(skel, opt->objects_max);
@@ -353,18 +398,17 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 		bpf_map__set_max_entries(skel->maps.reader_slots, opt->readers_max);
 		bpf_map__set_max_entries(skel->maps.free_slots, opt->readers_max);
 	}
+	choose_verdicts(skel, opt);
 	if (!opt->vm) {
 		bpf_program__set_autoload(skel->progs.on_kvm_entry, false);
 		bpf_program__set_autoload(skel->progs.on_kvm_exit, false);
+		bpf_program__set_autoload(skel->progs.on_signal_generate, false);
 	}
 	ret = opt->kept ? take_kept(skel, opt->kept) : 0;
 	if (!ret)
 		ret = opt->wires ? load_shared(skel, opt->wires) : kvmtaint__load(skel);
 	if (ret)
-		snprintf(
-			err, err_len,
-			"cannot load the BPF engine: %s (run with --verbose for the verifier's words)",
-			strerror(-ret));
+		say_not_loaded(skel, ret, err, err_len);
 	return ret;
 }
 
@@ -376,7 +420,7 @@ static int set_up(struct engine *engine, const struct engine_options *opt, char 
 	if (ret)
 		return ret;
 	if ((ret = fill_sites(engine, opt->trap, opt->profile)) || (ret = fill_handlers(engine)) ||
-	    (ret = fill_dfa(engine, opt->dfa)) ||
+	    (ret = fill_dfa(engine, opt->dfa)) || (ret = fill_sinks(engine, opt)) ||
 	    (ret = engine_set_cpus(engine, opt->profile->percpu_base)) ||
 	    (!opt->vm && (ret = fill_memory(engine, opt->mem)))) {
 		snprintf(err, err_len, "cannot fill the BPF engine's maps: %s", strerror(-ret));
@@ -391,6 +435,11 @@ static int set_up(struct engine *engine, const struct engine_options *opt, char 
 	ret = open_rings(engine);
 	if (ret) {
 		snprintf(err, err_len, "cannot set up the ring buffers: %s", strerror(-ret));
+		return ret;
+	}
+	ret = hold_open(engine);
+	if (ret) {
+		snprintf(err, err_len, "cannot map the table of vCPUs: %s", strerror(-ret));
 		return ret;
 	}
 	if (!opt->vm)
@@ -418,6 +467,7 @@ int engine_load(const struct engine_options *opt, struct engine **out, char *err
 	engine->epoll = -1;
 	engine->guard_pipe = -1;
 	engine->pid = opt->vm ? opt->vm->pid : 0;
+	engine->stop_if_orphaned = opt->stop_if_orphaned;
 	if (opt->pin_dir)
 		engine->pin_dir = strdup(opt->pin_dir);
 	ret = set_up(engine, opt, err, err_len);
@@ -439,6 +489,7 @@ void engine_free(struct engine *engine)
 	if (engine->deferred)
 		ring_buffer__consume(engine->deferred);
 	guard_stop(engine);
+	hold_close(engine);
 	ring_buffer__free(engine->records);
 	ring_buffer__free(engine->deferred);
 	if (engine->epoll >= 0)

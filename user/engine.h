@@ -43,6 +43,12 @@ struct engine_options {
 	const char *pin_dir; /* where to pin the maps; NULL: nowhere */
 	const struct engine_kept *kept; /* of the engine before; NULL: none */
 	struct wires *wires; /* shared with other VMs; NULL: nothing */
+	/* Verdicts. Only what these ask for is loaded. */
+	const struct kt_sink_rule *sinks; /* the first that fits decides; none: report */
+	uint32_t sink_count;
+	bool pause_on_spread; /* the VM stands at the first touch of each label */
+	bool tell_allowed; /* a record for each allowed send */
+	bool stop_if_orphaned; /* should kvmtaint be killed, what waits is stopped, not sent */
 };
 
 /*
@@ -115,6 +121,31 @@ int engine_replay(struct engine *engine, struct kt_deferred *input, bool own_mem
  */
 int engine_before_attach(struct engine *engine, gva_t task, gva_t file, bool writable,
 			 bool own_memory);
+
+/* A vCPU that stands for a verdict (user/engine_hold.c). */
+struct engine_hold {
+	uint32_t vcpu;
+	uint64_t seq; /* of the leak or spread record */
+	uint64_t hook_ns; /* CLOCK_MONOTONIC, when the decision fell */
+	bool leak; /* it stands before a send */
+	bool failed; /* it was to stand, as record seq says, and does not */
+	enum kt_obstacle obstacle; /* why the send cannot be stopped */
+};
+
+/* The first vCPU from *vcpu on that stands, and *vcpu behind it; false: none. */
+bool engine_next_hold(struct engine *engine, uint32_t *vcpu, struct engine_hold *out);
+
+/* Waits until every thread of the VMM stands. CLOCK_MONOTONIC ns; 0: it does not. */
+uint64_t engine_wait_standstill(struct engine *engine);
+
+/*
+ * Lets a vCPU go on; it does when engine_go_on() is called. stop: what it was to
+ * send stays here. enum kt_obstacle: why that cannot be, and then it stands on.
+ */
+enum kt_obstacle engine_release(struct engine *engine, uint32_t vcpu, bool stop);
+
+/* The VM goes on, unless something else holds it: another vCPU, or whoever else stopped it. */
+void engine_go_on(struct engine *engine);
 
 /* File descriptor of a map by name, for tests; -ENOENT. */
 int engine_map_fd(struct engine *engine, const char *name);

@@ -149,7 +149,7 @@ int engine_replay(struct engine *engine, struct kt_deferred *input, bool own_mem
 #define STOP_WAITS   500 /* 100 ms: a stop that was sent arrives within microseconds */
 #define LATE_STOP_NS 3000000000ULL
 
-static uint64_t now_ns(void)
+uint64_t engine_now_ns(void)
 {
 	struct timespec now;
 
@@ -187,7 +187,7 @@ static void say_lost(struct engine *engine, const struct kt_deferred *event)
 {
 	struct kt_record record = {
 		.seq = engine_next_seq(engine),
-		.time_ns = now_ns(),
+		.time_ns = engine_now_ns(),
 		.type = KT_RECORD_LOST,
 		.lost = event->result,
 		.bytes = event->fault,
@@ -244,16 +244,18 @@ static void end_late_stop(struct engine *engine)
 {
 	if (!engine->let_go_ns || !all_served(engine))
 		return;
-	if (now_ns() - engine->let_go_ns > LATE_STOP_NS)
+	if (engine_now_ns() - engine->let_go_ns > LATE_STOP_NS)
 		engine->let_go_ns = 0;
-	else if (process_is_stopped(engine->pid))
+	else if (hold_may_go_on(engine) && process_is_stopped(engine->pid))
 		kill(engine->pid, SIGCONT);
 }
 
-static void let_go(struct engine *engine)
+void engine_go_on(struct engine *engine)
 {
+	if (!all_served(engine) || !hold_may_go_on(engine))
+		return;
 	kill(engine->pid, SIGCONT);
-	engine->let_go_ns = now_ns();
+	engine->let_go_ns = engine_now_ns();
 	for (int i = 0; i < 5; i++) {
 		usleep(STOP_WAIT_US);
 		end_late_stop(engine);
@@ -281,9 +283,9 @@ int engine_on_deferred(void *ctx, void *data, size_t len)
 			break;
 	if (event.result)
 		say_lost(engine, &event);
+	hold_serve_asked(engine, event.vcpu);
 	engine->stops_ended++;
-	if (all_served(engine))
-		let_go(engine);
+	engine_go_on(engine);
 	return 0;
 }
 

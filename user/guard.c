@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The guard. For the slow path the engine stops the VM until user space has
- * brought a page in. Should kvmtaint be killed just then nobody would let the VM
- * go on: so a child waits for its end, and does.
+ * brought a page in, for a verdict until the operator has decided. Should kvmtaint
+ * be killed just then nobody would let the VM go on: so a child waits for its end,
+ * and does. What was to be sent is stopped first, where it can be and should.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +50,8 @@ static void guard_run(struct engine *engine, int pipe_fd, int pidfd)
 		_exit(0);
 	/* Death closes this pipe before the programs are gone: they may stop the VM yet. */
 	for (int i = 0; i < WATCH_TIMES; i++) {
-		if (engine->skel->bss->stops_sent && process_is_stopped(engine->pid))
+		hold_release_all(engine, engine->stop_if_orphaned);
+		if (hold_may_go_on(engine) && process_is_stopped(engine->pid))
 			syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0);
 		usleep(WATCH_US);
 	}
@@ -92,8 +94,9 @@ void guard_stop(struct engine *engine)
 
 	if (engine->guard_pipe < 0)
 		return;
+	hold_release_all(engine, engine->stop_if_orphaned);
 	/* The last stop may still be on its way through irq_work. */
-	if (engine->skel->bss->stops_sent && process_is_stopped(engine->pid))
+	if (hold_may_go_on(engine) && process_is_stopped(engine->pid))
 		kill(engine->pid, SIGCONT);
 	(void)!write(engine->guard_pipe, &byte, 1);
 	close(engine->guard_pipe);

@@ -184,7 +184,7 @@ static uint64_t host_address(const struct guest_mem *mem, gpa_t gpa, uint64_t *l
 	if (!slot)
 		return 0;
 	within = gpa.v - (slot->gfn << PAGE_SHIFT);
-	*left = (slot->npages << PAGE_SHIFT) - within;
+	*left = ((uint64_t)slot->npages << PAGE_SHIFT) - within;
 	return slot->hva + within;
 }
 

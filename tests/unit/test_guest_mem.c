@@ -26,7 +26,7 @@ struct fixture {
 static int set_up(void **state)
 {
 	static struct fixture fixture;
-	struct kt_slot slots[3] = { { 0, 4, 0 }, { 8, 4, 0 }, { 12, 4, 0 } };
+	struct kt_slot slots[3] = { { 0, 4, 0, 0 }, { 8, 4, 0, 0 }, { 12, 4, 0, 0 } };
 
 	fixture.ram =
 		mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -114,7 +114,7 @@ static void test_heads_step_over_holes(void **state)
 static void test_update(void **state)
 {
 	struct fixture *fixture = *state;
-	struct kt_slot slots[2] = { { 0, 4, 0 }, { 4, 1, 0 } };
+	struct kt_slot slots[2] = { { 0, 4, 0, 0 }, { 4, 1, 0, 0 } };
 	uint8_t byte = 1;
 
 	slots[0].hva = slots[1].hva = (uintptr_t)fixture->ram;
@@ -130,13 +130,13 @@ static void test_update(void **state)
 
 static void test_bad_slots(void **state)
 {
-	struct kt_slot slots[2] = { { 0, 4, 4096 }, { 3, 4, 65536 } };
+	struct kt_slot slots[2] = { { 0, 4, 0, 4096 }, { 3, 4, 0, 65536 } };
 	struct guest_mem *mem = NULL;
 
 	assert_int_equal(guest_mem_open_vm(getpid(), slots, 2, &mem), -EINVAL);
 	slots[1].gfn = UINT64_MAX - 1;
 	assert_int_equal(guest_mem_open_vm(getpid(), slots, 2, &mem), -EINVAL);
-	slots[1] = (struct kt_slot){ 4, UINT64_MAX, 65536 };
+	slots[1] = (struct kt_slot){ UINT64_MAX - 1, UINT32_MAX, 0, 65536 };
 	assert_int_equal(guest_mem_open_vm(getpid(), slots, 2, &mem), -EINVAL);
 	assert_null(mem);
 }
