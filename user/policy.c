@@ -30,6 +30,7 @@ void policy_free(struct policy *policy)
 	for (r = 0; r < policy->rule_count; r++)
 		pattern_deinit(&policy->rules[r].pattern);
 	free(policy->rules);
+	policy_sinks_deinit(policy);
 	policy_dfa_deinit(&policy->dfa);
 	free(policy);
 }
@@ -140,8 +141,12 @@ int policy_add_file(struct policy *policy, const char *path, char *err, size_t e
 			line[--len] = '\0';
 		if (!len || line[0] == '#')
 			continue;
-		rc = strlen(line) == (size_t)len ? policy_add(policy, line, why, sizeof(why))
-						 : fail(EINVAL, "%s:%zu: a NUL byte", path, number);
+		if (strlen(line) != (size_t)len)
+			rc = fail(EINVAL, "%s:%zu: a NUL byte", path, number);
+		else if (policy_is_sink(line))
+			rc = policy_add_sink(policy, line, why, sizeof(why));
+		else
+			rc = policy_add(policy, line, why, sizeof(why));
 		if (rc && strlen(line) == (size_t)len)
 			snprintf(err, err_len, "%s:%zu: %s", path, number, why);
 	}

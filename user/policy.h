@@ -48,11 +48,32 @@ int policy_add(struct policy *policy, const char *rule, char *err, size_t err_le
  */
 int policy_add_file(struct policy *policy, const char *path, char *err, size_t err_len);
 
+/*
+ * Adds a rule of what may become of labels that leave the machine, "ACTION
+ * LABEL[=DESTINATION]": ACTION is allow, report, block or pause; LABEL is one that
+ * some path rule gives, or '*' for all; DESTINATION is CIDR[:PORT], IPv6 with a port
+ * as [CIDR]:PORT, or a kind of leak as records name it. Files hold such lines too. 0, or -errno and
+ * err as above.
+ */
+int policy_add_sink(struct policy *policy, const char *rule, char *err, size_t err_len);
+
 /* Adds the shipped default: credential stores. */
 int policy_add_default(struct policy *policy, char *err, size_t err_len);
 
 /* Compiles; -E2BIG when the automaton would exceed 65,535 states. *out is owned by policy. */
 int policy_compile(struct policy *policy, const struct policy_dfa **out, char *err, size_t err_len);
+
+/*
+ * The rules of where labels may go, in the order in which they decide: the longest
+ * prefix first, then those with a port, then the strictest. fallback: the action for
+ * what no rule decides. *count 0: all is to be reported. Valid until policy is freed.
+ * 0; -ENOENT: a rule names a label that no path has; -E2BIG, -ENOMEM; with one line.
+ */
+int policy_sinks(struct policy *policy, enum kt_verdict fallback, const struct kt_sink_rule **out,
+		 uint32_t *count, char *err, size_t err_len);
+
+/* "report", "block", "pause" or "allow" as a verdict; KT_VERDICT_NONE: none of these. */
+enum kt_verdict policy_action(const char *word, size_t len);
 
 /* The labels of an absolute path, by the compiled automaton. */
 uint64_t policy_judge(const struct policy_dfa *dfa, const char *path, size_t len);
