@@ -8,6 +8,7 @@
 enum exit_status command_trace(const struct options *options);
 enum exit_status command_probe(const struct options *options);
 enum exit_status command_release(const struct options *options);
+enum exit_status command_resume(const struct options *options);
 enum exit_status command_path(const struct options *options);
 
 #endif

@@ -12,9 +12,8 @@
 #include "commands.h"
 
 static enum exit_status (*const commands[COMMAND_COUNT])(const struct options *) = {
-	[COMMAND_TRACE] = command_trace,
-	[COMMAND_PROBE] = command_probe,
-	[COMMAND_RELEASE] = command_release,
+	[COMMAND_TRACE] = command_trace,     [COMMAND_PROBE] = command_probe,
+	[COMMAND_RELEASE] = command_release, [COMMAND_RESUME] = command_resume,
 	[COMMAND_PATH] = command_path,
 };
 

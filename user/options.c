@@ -28,9 +28,16 @@ enum {
 	KEY_TERMINALS,
 	KEY_TRAP,
 	KEY_SHIM_HOOK,
+	KEY_ON_LEAK,
+	KEY_ON_SPREAD,
+	KEY_ALLOW,
+	KEY_PAUSE_TIMEOUT,
+	KEY_ON_TIMEOUT,
+	KEY_ALLOW_ONCE,
 };
 
 #define ROOM_MAX		     (1 << 26)
+#define TIMEOUT_MAX		     (1 << 30) /* seconds */
 
 #define STATUS_TEXT(id, value, what) "  " #value "\t" what "\n"
 
@@ -60,16 +67,27 @@ static const struct argp_option trace_options[] = {
 	{ "terminals", KEY_TERMINALS, "shown|output|both", 0, "Of a terminal that a managed process"
 	  " writes on: tell it (default); who reads the master of a pty becomes managed too; and who"
 	  " reads what is typed", 2 },
-	{ NULL, 0, NULL, 0, "Records:", 3 },
-	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 3 },
-	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 3 },
-	{ "quiet", 'q', NULL, 0, "No records on stdout", 3 },
-	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 3 },
-	{ NULL, 0, NULL, 0, "Room (a full set is said, and what it cannot take counts as managed):", 4 },
-	{ "max-objects", KEY_MAX_OBJECTS, "N", 0, "Objects that each managed set may hold", 4 },
+	{ NULL, 0, NULL, 0, "What becomes of it at the border of the guest:", 3 },
+	{ "on-leak", KEY_ON_LEAK, "[LABEL=]report|block|pause", 0, "When it is about to leave: report it"
+	  " (default), stop the send, or stop the VM before it. May be repeated", 3 },
+	{ "allow", KEY_ALLOW, "LABEL=CIDR[:PORT]", 0, "Where a label ('*' for all) may go: no leak."
+	  " IPv6 with a port as [CIDR]:PORT. May be repeated; policy files hold such rules too", 3 },
+	{ "on-spread", KEY_ON_SPREAD, "report|pause", 0, "When a process takes a label that none had:"
+	  " pause stops the VM at this first touch", 3 },
+	{ "pause-timeout", KEY_PAUSE_TIMEOUT, "SECONDS", 0, "A paused VM goes on by itself after so long"
+	  " (default: never)", 3 },
+	{ "on-timeout", KEY_ON_TIMEOUT, "block|allow", 0, "What it stood before is then stopped (default),"
+	  " or leaves. Also when kvmtaint ends", 3 },
+	{ NULL, 0, NULL, 0, "Records:", 4 },
+	{ "output", 'o', "FILE", 0, "Append the records to FILE too", 4 },
+	{ "format", 'f', "json|text", 0, "One JSON object a line (default), or blocks to read", 4 },
+	{ "quiet", 'q', NULL, 0, "No records on stdout", 4 },
+	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done, and a record of each allowed send", 4 },
+	{ NULL, 0, NULL, 0, "Room (a full set is said, and what it cannot take counts as managed):", 5 },
+	{ "max-objects", KEY_MAX_OBJECTS, "N", 0, "Objects that each managed set may hold", 5 },
 	{ "max-wires", KEY_MAX_WIRES, "N", 0, "Connections and ports on which traced VMs of this host"
-	  " send; the first kvmtaint's counts for all", 4 },
-	{ "max-readers", KEY_MAX_READERS, "N", 0, "Guest threads that are known as readers", 4 },
+	  " send; the first kvmtaint's counts for all", 5 },
+	{ "max-readers", KEY_MAX_READERS, "N", 0, "Guest threads that are known as readers", 5 },
 	{}
 };
 
@@ -84,6 +102,12 @@ static const struct argp_option probe_options[] = {
 static const struct argp_option release_options[] = {
 	{ "vm", 'v', "PID", 0, "VMM process", 1 },
 	{ "verbose", 'V', NULL, 0, "Tell on stderr what is done", 1 },
+	{}
+};
+
+static const struct argp_option resume_options[] = {
+	{ "vm", 'v', "PID", 0, "VMM process", 1 },
+	{ "allow-once", KEY_ALLOW_ONCE, NULL, 0, "What it stands before leaves. Without: it is stopped", 1 },
 	{}
 };
 
@@ -117,16 +141,15 @@ static pid_t parse_pid(struct argp_state *state, const char *arg)
 	return pid;
 }
 
-static uint32_t parse_room(struct argp_state *state, const char *name, const char *arg)
+static uint32_t parse_number(struct argp_state *state, const char *name, const char *arg, long max)
 {
 	char *end;
 	long n;
 
 	errno = 0;
 	n = strtol(arg, &end, 10);
-	if (errno || *end || end == arg || n < 1 || n > ROOM_MAX)
-		argp_error(state, "--%s needs a number from 1 to %d, not '%s'", name, ROOM_MAX,
-			   arg);
+	if (errno || *end || end == arg || n < 1 || n > max)
+		argp_error(state, "--%s needs a number from 1 to %ld, not '%s'", name, max, arg);
 	return n;
 }
 
@@ -156,6 +179,34 @@ static enum trap_kind parse_trap(struct argp_state *state, const char *arg)
 			return kind;
 	argp_error(state, "--trap is auto, patch, shim or shim-hooks, not '%s'", arg);
 	return TRAP_PATCH;
+}
+
+/* A rule as policy_add_sink() wants it: "ACTION LABEL...". */
+static void append_rule(struct argp_state *state, struct options *o, const char *action, size_t len,
+			const char *what)
+{
+	char *rule;
+
+	if (asprintf(&rule, "%.*s %s", (int)len, action, what) < 0)
+		argp_failure(state, STATUS_INTERNAL, ENOMEM, "options");
+	append(state, &o->sinks, &o->sink_count, rule);
+}
+
+/* "ACTION" for all, or "LABEL=ACTION". */
+static void parse_on_leak(struct argp_state *state, struct options *o, char *arg)
+{
+	char *equals = strrchr(arg, '=');
+	const char *word = equals ? equals + 1 : arg;
+	enum kt_verdict action = policy_action(word, strlen(word));
+
+	if (action < KT_VERDICT_REPORTED)
+		argp_error(state, "--on-leak is report, block or pause, not '%s'", word);
+	if (!equals) {
+		o->on_leak = action;
+		return;
+	}
+	*equals = '\0';
+	append_rule(state, o, word, strlen(word), arg);
 }
 
 static void check(struct argp_state *state, const struct options *o)
@@ -234,16 +285,38 @@ static error_t take(int key, char *arg, struct argp_state *state)
 		o->verbose = true;
 		break;
 	case KEY_MAX_OBJECTS:
-		o->objects_max = parse_room(state, "max-objects", arg);
+		o->objects_max = parse_number(state, "max-objects", arg, ROOM_MAX);
 		break;
 	case KEY_MAX_READERS:
-		o->readers_max = parse_room(state, "max-readers", arg);
+		o->readers_max = parse_number(state, "max-readers", arg, ROOM_MAX);
 		break;
 	case KEY_MAX_WIRES:
-		o->wires_max = parse_room(state, "max-wires", arg);
+		o->wires_max = parse_number(state, "max-wires", arg, ROOM_MAX);
 		break;
 	case KEY_NO_WAIT:
 		o->no_wait = true;
+		break;
+	case KEY_ON_LEAK:
+		parse_on_leak(state, o, arg);
+		break;
+	case KEY_ALLOW:
+		append_rule(state, o, "allow", strlen("allow"), arg);
+		break;
+	case KEY_ON_SPREAD:
+		if (strcmp(arg, "report") && strcmp(arg, "pause"))
+			argp_error(state, "--on-spread is report or pause, not '%s'", arg);
+		o->pause_on_spread = arg[0] == 'p';
+		break;
+	case KEY_PAUSE_TIMEOUT:
+		o->pause_timeout = parse_number(state, "pause-timeout", arg, TIMEOUT_MAX);
+		break;
+	case KEY_ON_TIMEOUT:
+		if (strcmp(arg, "block") && strcmp(arg, "allow"))
+			argp_error(state, "--on-timeout is block or allow, not '%s'", arg);
+		o->timeout_allows = arg[0] == 'a';
+		break;
+	case KEY_ALLOW_ONCE:
+		o->allow_once = true;
 		break;
 	case KEY_IMAGE:
 		o->image = arg;
@@ -304,13 +377,15 @@ static const struct {
 	[COMMAND_TRACE] = { NULL, NULL, { trace_options, take, NULL,
 		"Follows classified data through the Linux guest of a KVM virtual machine.\v"
 		"Other commands: `kvmtaint probe` tells what it sees of a guest, `kvmtaint"
-		" release` takes out the traps of a killed run, `kvmtaint path` tells how a secret"
-		" came to where a record saw it; each has --help.\n\n"
+		" release` takes out the traps of a killed run, `kvmtaint resume` lets a paused VM go on,"
+		" `kvmtaint path` tells how a secret came to where a record saw it; each has --help.\n\n"
 		"Exit status:\n" EXIT_STATUSES(STATUS_TEXT) } },
 	[COMMAND_PROBE] = { "probe", (char *)"kvmtaint probe", { probe_options, take, NULL,
 		"Tells step by step what kvmtaint sees of a guest's kernel, and touches nothing." } },
 	[COMMAND_RELEASE] = { "release", (char *)"kvmtaint release", { release_options, take, NULL,
 		"Takes the traps of a killed kvmtaint out of a guest." } },
+	[COMMAND_RESUME] = { "resume", (char *)"kvmtaint resume", { resume_options, take, NULL,
+		"Lets a VM go on that kvmtaint paused." } },
 	[COMMAND_PATH] = { "path", (char *)"kvmtaint path", { path_options, take_path, "FILE SEQ",
 		"Prints, label by label, the whole way from a secret to record SEQ, from the records"
 		" in FILE alone, and, where it came from another VM, in those --with." } },
@@ -336,6 +411,9 @@ void options_parse(struct options *options, int argc, char **argv)
 
 void options_deinit(struct options *options)
 {
+	for (size_t i = 0; i < options->sink_count; i++)
+		free((char *)options->sinks[i]);
+	free(options->sinks);
 	free(options->secrets);
 	free(options->policy_files);
 	free(options->without_hooks);

@@ -12,7 +12,14 @@
 #include "record.h"
 #include "status.h"
 
-enum command { COMMAND_TRACE, COMMAND_PROBE, COMMAND_RELEASE, COMMAND_PATH, COMMAND_COUNT };
+enum command {
+	COMMAND_TRACE,
+	COMMAND_PROBE,
+	COMMAND_RELEASE,
+	COMMAND_RESUME,
+	COMMAND_PATH,
+	COMMAND_COUNT
+};
 
 struct options {
 	enum command command;
@@ -23,6 +30,13 @@ struct options {
 	const char **policy_files;
 	size_t policy_file_count;
 	bool want_default, no_default;
+	const char **sinks; /* rules for policy_add_sink(), malloc()ed */
+	size_t sink_count;
+	enum kt_verdict on_leak; /* NONE: not given */
+	bool pause_on_spread;
+	uint32_t pause_timeout; /* s; 0: never */
+	bool timeout_allows;
+	bool allow_once; /* resume */
 	bool no_scan;
 	bool no_wait;
 	const char **without_hooks; /* ids of vmlinux-guest/hooks.def */

@@ -179,12 +179,18 @@ static bool has_label(struct json_object *record, const char *key, const char *l
 	return false;
 }
 
+/* Data left, were to leave, or went where they may. */
+static bool is_send(const char *type)
+{
+	return !strcmp(type, "leak") || !strcmp(type, "allowed");
+}
+
 /* The number of the record before this one; 0: the policy explains it, or nothing does. */
 static uint64_t step_back(struct json_object *record, const char *label)
 {
 	const char *type = string_of(record, "type");
 
-	if (!strcmp(type, "leak") || !strcmp(type, "lost"))
+	if (is_send(type) || !strcmp(type, "lost"))
 		return number_of(record, "cause");
 	if (!strcmp(type, "spread") && has_label(record, "added", label))
 		return number_of(record, "cause");
@@ -361,15 +367,18 @@ static void print_destination(struct json_object *record)
 static void print_step(struct json_object *record)
 {
 	const char *call = string_of(record, "syscall"), *type = string_of(record, "type");
+	const char *verdict = string_of(record, "verdict");
 	struct json_object *actor;
 
 	printf("%8" PRIu64 "  %14s%s  ", number_of(record, "seq"), *call ? call : "-",
 	       *call ? "()" : "  ");
-	if (!strcmp(type, "leak")) {
+	if (is_send(type)) {
 		printf("=> ");
 		print_destination(record);
 		if (json_object_object_get_ex(record, "bytes", NULL))
 			printf(", %" PRIu64 " bytes", number_of(record, "bytes"));
+		if (*verdict && strcmp(verdict, "reported"))
+			printf(", %s", verdict);
 	} else {
 		printf("-> ");
 		print_object(record, "target");

@@ -292,6 +292,9 @@ static void add_leak(struct json_object *to, const struct record_context *ctx,
 	const struct kt_object *o = &rec->target;
 	struct json_object *device;
 
+	json_add_string(to, "verdict", record_verdict_name(rec->verdict));
+	if (rec->obstacle)
+		json_add_string(to, "reason", record_obstacle_name(rec->obstacle));
 	json_add_string(to, "kind", record_leak_name(rec->leak_kind));
 	if (o->kind == KT_KIND_DEVICE) {
 		device = json_object_new_object();
@@ -343,6 +346,7 @@ static void add_body(struct json_object *to, const struct record_context *ctx,
 		add_spread(to, ctx, rec);
 		break;
 	case KT_RECORD_LEAK:
+	case KT_RECORD_ALLOWED:
 		add_leak(to, ctx, rec);
 		break;
 	case KT_RECORD_GONE:
@@ -538,6 +542,37 @@ char *record_guest_line(const struct record_context *ctx, uint64_t seq,
 	default:
 		break;
 	}
+	return json_take_line(to);
+}
+
+static char *pause_text(uint64_t seq, const struct pause_record *pause)
+{
+	const char *obstacle = pause->obstacle ? record_obstacle_name(pause->obstacle) : NULL;
+
+	return text_of("the VM %s%s.\nverdict: %s%s%s\nseq: %llu\ncause: %llu\n\n",
+		       pause->resumed ? "goes on: " : "stands", pause->resumed ? pause->by : "",
+		       record_verdict_name(pause->verdict), obstacle ? ": " : "",
+		       obstacle ? obstacle : "", (unsigned long long)seq,
+		       (unsigned long long)pause->cause);
+}
+
+char *record_pause_line(const struct record_context *ctx, uint64_t seq,
+			const struct pause_record *pause)
+{
+	struct json_object *to;
+
+	if (ctx->format == RECORD_TEXT)
+		return pause_text(seq, pause);
+	to = begin(ctx, seq, record_now(), "pause");
+	json_add_number(to, "vcpu", pause->vcpu);
+	json_add_string(to, "event", pause->resumed ? "resumed" : "paused");
+	json_add_string(to, "verdict", record_verdict_name(pause->verdict));
+	if (pause->obstacle)
+		json_add_string(to, "reason", record_obstacle_name(pause->obstacle));
+	if (pause->by)
+		json_add_string(to, "by", pause->by);
+	json_add_number(to, pause->resumed ? "stood_ns" : "standstill_ns", pause->ns);
+	json_add_number(to, "cause", pause->cause);
 	return json_take_line(to);
 }
 

@@ -68,6 +68,19 @@ char *record_guest_line(const struct record_context *ctx, uint64_t seq,
 			const struct guest_record *guest);
 const char *record_guest_event_name(uint32_t event);
 
+/* A VM that was paused for a verdict: that it stands, or goes on. */
+struct pause_record {
+	bool resumed;
+	uint64_t cause; /* seq of the leak or spread record */
+	enum kt_verdict verdict; /* paused or failed; resumed: blocked, allowed or failed */
+	enum kt_obstacle obstacle; /* failed */
+	const char *by; /* resumed: operator, timeout, end */
+	uint64_t ns; /* from the hook to the standstill; resumed: how long it stood */
+	uint32_t vcpu;
+};
+char *record_pause_line(const struct record_context *ctx, uint64_t seq,
+			const struct pause_record *pause);
+
 char *record_stop_line(const struct record_context *ctx, uint64_t seq, const char *reason,
 		       const uint64_t counters[KT_COUNT_MAX]);
 
@@ -85,6 +98,8 @@ const char *record_flow_name(uint32_t flow);
 const char *record_kind_name(uint32_t kind);
 const char *record_lost_name(uint32_t reason);
 const char *record_leak_name(uint32_t kind);
+const char *record_verdict_name(uint32_t verdict);
+const char *record_obstacle_name(uint32_t obstacle);
 const char *record_counter_name(uint32_t counter);
 const char *record_socket_type_name(uint32_t type);
 

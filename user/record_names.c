@@ -27,10 +27,9 @@ const char *record_label(const struct record_context *ctx, unsigned int bit, cha
 const char *record_type_name(uint32_t type)
 {
 	static const char *const names[] = {
-		[KT_RECORD_SPREAD] = "spread",
-		[KT_RECORD_LEAK] = "leak",
-		[KT_RECORD_GONE] = "gone",
-		[KT_RECORD_LOST] = "lost",
+		[KT_RECORD_SPREAD] = "spread",	 [KT_RECORD_LEAK] = "leak",
+		[KT_RECORD_GONE] = "gone",	 [KT_RECORD_LOST] = "lost",
+		[KT_RECORD_ALLOWED] = "allowed",
 	};
 
 	return NAME_OF(names, type);
@@ -114,6 +113,39 @@ const char *record_leak_name(uint32_t kind)
 	};
 
 	return NAME_OF(names, kind);
+}
+
+const char *record_verdict_name(uint32_t verdict)
+{
+	static const char *const names[] = {
+		[KT_VERDICT_NONE] = "none",	    [KT_VERDICT_ALLOWED] = "allowed",
+		[KT_VERDICT_REPORTED] = "reported", [KT_VERDICT_BLOCKED] = "blocked",
+		[KT_VERDICT_PAUSED] = "paused",	    [KT_VERDICT_FAILED] = "failed",
+	};
+
+	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_VERDICT_MAX, "a verdict has no name");
+	return NAME_OF(names, verdict);
+}
+
+const char *record_obstacle_name(uint32_t obstacle)
+{
+	static const char *const names[] = {
+		[KT_OBSTACLE_NONE] = "none",
+		[KT_OBSTACLE_NO_MESSAGE] = "no_message",
+		[KT_OBSTACLE_NO_FIELD] = "no_field",
+		[KT_OBSTACLE_NOT_RAM] = "not_ram",
+		[KT_OBSTACLE_STALE_MEMSLOT] = "stale_memslot",
+		[KT_OBSTACLE_READ_ONLY] = "read_only",
+		[KT_OBSTACLE_DIRTY_LOG] = "dirty_log",
+		[KT_OBSTACLE_CHANGED] = "changed",
+		[KT_OBSTACLE_NOT_WRITABLE] = "not_writable",
+		[KT_OBSTACLE_NOT_STOPPED] = "not_stopped",
+		[KT_OBSTACLE_RUNNING] = "running",
+	};
+
+	_Static_assert(sizeof(names) / sizeof(names[0]) == KT_OBSTACLE_MAX,
+		       "an obstacle has no name");
+	return NAME_OF(names, obstacle);
 }
 
 const char *record_counter_name(uint32_t counter)

@@ -149,9 +149,19 @@ static void write_call(FILE *out, const struct kt_record *rec)
 static void write_leak(FILE *out, const struct kt_record *rec)
 {
 	const struct kt_object *o = &rec->target;
+	const char *unknown =
+		rec->leak_kind == KT_LEAK_UNRESOLVED ? ", or sent to an unknown receiver" : "";
 
-	fprintf(out, "sensitive data is leaked%s.\n",
-		rec->leak_kind == KT_LEAK_UNRESOLVED ? ", or sent to an unknown receiver" : "");
+	if (rec->type == KT_RECORD_ALLOWED)
+		fprintf(out, "sensitive data is sent to where it may go.\n");
+	else if (rec->verdict == KT_VERDICT_BLOCKED || rec->verdict == KT_VERDICT_PAUSED)
+		fprintf(out, "sensitive data was about to be leaked%s.\n", unknown);
+	else
+		fprintf(out, "sensitive data is leaked%s.\n", unknown);
+	if (rec->verdict > KT_VERDICT_REPORTED)
+		fprintf(out, "verdict: %s\n", record_verdict_name(rec->verdict));
+	if (rec->obstacle)
+		fprintf(out, "reason: %s\n", record_obstacle_name(rec->obstacle));
 	if (o->kind == KT_KIND_FILE) {
 		line(out, "filesystem", o->fs_type, strnlen(o->fs_type, sizeof(o->fs_type)));
 		if (o->name_len)
@@ -191,6 +201,7 @@ void record_write_text(FILE *out, const struct record_context *ctx, const struct
 	write_call(out, rec);
 	switch (rec->type) {
 	case KT_RECORD_LEAK:
+	case KT_RECORD_ALLOWED:
 		write_leak(out, rec);
 		break;
 	case KT_RECORD_SPREAD:

@@ -35,7 +35,10 @@
 	EXIT_STATUS(SHIM_VERSION, 24, "--trap shim: the loaded module is of another version") \
 	EXIT_STATUS(SHIM_HOST, 25, "--trap shim: the module does not support this host's kernel") \
 	EXIT_STATUS(SHIM_BUSY, 26, "--trap shim: the VM's debug registers are in use: a gdbstub, or" \
-		    " another shim user")
+		    " another shim user") \
+	EXIT_STATUS(NOT_PAUSED, 27, "resume: no kvmtaint has this VM paused") \
+	EXIT_STATUS(UNSTOPPABLE, 28, "resume: what the VM stands before cannot be stopped; it stands" \
+		    " on (--allow-once lets it leave)")
 /* clang-format on */
 
 enum exit_status {

@@ -27,6 +27,11 @@ static enum exit_status load_policy(struct trace *t)
 	if (!rc &&
 	    (o->want_default || (!o->no_default && !o->secret_count && !o->policy_file_count)))
 		rc = policy_add_default(t->policy, err, sizeof(err));
+	for (i = 0; !rc && i < o->sink_count; i++)
+		rc = policy_add_sink(t->policy, o->sinks[i], err, sizeof(err));
+	if (!rc)
+		rc = policy_sinks(t->policy, o->on_leak ? o->on_leak : KT_VERDICT_REPORTED,
+				  &t->sinks, &t->sink_count, err, sizeof(err));
 	if (!rc)
 		rc = policy_compile(t->policy, &t->dfa, err, sizeof(err));
 	return rc ? status_fail(STATUS_POLICY, "%s", err) : STATUS_OK;
@@ -137,6 +142,7 @@ static enum exit_status run(struct trace *t)
 		return status;
 	if (!status)
 		status = trace_loop(t, &reason);
+	trace_pause_end(t);
 	status = first_of(status, trace_traps_remove(t));
 	return first_of(status, finish(t, reason));
 }
@@ -144,9 +150,10 @@ static enum exit_status run(struct trace *t)
 enum exit_status command_trace(const struct options *options)
 {
 	static enum exit_status (*const steps[])(struct trace *) = {
-		load_policy, find_vm, take_lock, trace_traps_open, open_output, run,
+		load_policy, find_vm,	       take_lock, trace_traps_open,
+		open_output, trace_pause_open, run,
 	};
-	struct trace t = { .options = options, .lock = -1, .shim = -1 };
+	struct trace t = { .options = options, .lock = -1, .shim = -1, .pause.control_fd = -1 };
 	enum exit_status status = STATUS_OK;
 	size_t i;
 
@@ -158,6 +165,7 @@ enum exit_status command_trace(const struct options *options)
 	wires_leave(&t.wires);
 	trace_guest_close(&t);
 	trace_traps_close(&t);
+	trace_pause_close(&t);
 	trace_events_close(&t.events);
 	policy_free(t.policy);
 	target_close(&t.target);

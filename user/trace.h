@@ -38,6 +38,13 @@ struct trace_guest {
 	bool refusal_told;
 };
 
+/* vCPUs that stand for a verdict (user/trace_pause.c). */
+struct trace_pause {
+	int control_fd; /* `kvmtaint resume` comes here; -1: not open */
+	uint64_t told[KT_VCPUS_MAX]; /* seq of the record for which it was last told to stand */
+	uint64_t since_ns[KT_VCPUS_MAX]; /* since when it stands, CLOCK_MONOTONIC */
+};
+
 struct trace {
 	const struct options *options;
 	struct trace_events events;
@@ -45,6 +52,8 @@ struct trace {
 	int lock;
 	struct policy *policy;
 	const struct policy_dfa *dfa;
+	const struct kt_sink_rule *sinks; /* of policy */
+	uint32_t sink_count;
 	struct record_context record;
 	struct wires wires; /* shared with the other VMs of this host */
 	struct engine *engine; /* NULL: no kernel is armed */
@@ -56,6 +65,7 @@ struct trace {
 	bool started; /* the start record is out */
 	bool planted; /* either kind of trap is in */
 	struct trace_guest guest;
+	struct trace_pause pause;
 };
 
 /* How an attempt to arm went wrong; all zero: it did not. */
@@ -123,6 +133,22 @@ int trace_traps_verify(struct trace *t);
 
 /* Tells of them, and puts them back where that does no harm. */
 enum exit_status trace_traps_tell(struct trace *t, int changed);
+
+/* --- a VM that stands for a verdict (user/trace_pause.c) --- */
+
+/* Listens for `kvmtaint resume`. STATUS_OK or what went wrong, told. */
+enum exit_status trace_pause_open(struct trace *t);
+void trace_pause_close(struct trace *t);
+
+/* After a drain: tells of vCPUs that stand now. */
+void trace_pause_look(struct trace *t);
+void trace_pause_every_second(struct trace *t);
+
+/* `kvmtaint resume` asks. */
+void trace_pause_serve(struct trace *t);
+
+/* The trace ends: whatever stands may go on when the engine is gone. */
+void trace_pause_end(struct trace *t);
 
 /* Takes the traps out, where there are any. */
 enum exit_status trace_traps_remove(struct trace *t);

@@ -107,6 +107,11 @@ static void load_engine(struct trace *t, struct trace_failure *failure)
 		.pin_dir = pin_dir,
 		.kept = &t->kept,
 		.wires = &t->wires,
+		.sinks = t->sinks,
+		.sink_count = t->sink_count,
+		.pause_on_spread = t->options->pause_on_spread,
+		.tell_allowed = t->options->verbose,
+		.stop_if_orphaned = !t->options->timeout_allows,
 	};
 	int rc = pin_dir_prepare(t->options->pid, pin_dir, sizeof(pin_dir), err, sizeof(err));
 
@@ -285,8 +290,10 @@ static const char *why_gone(struct trace *t, bool another)
 
 static enum exit_status give_up_kernel(struct trace *t, const char *why)
 {
-	int rc = retire_engine(t);
+	int rc;
 
+	trace_pause_end(t);
+	rc = retire_engine(t);
 	t->guest.armed = false;
 	t->guest.lstar = 0;
 	trace_traps_forget(t);

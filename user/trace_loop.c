@@ -19,6 +19,7 @@ enum source {
 	SOURCE_TIMER,
 	SOURCE_BOOT,
 	SOURCE_LOOK,
+	SOURCE_CONTROL,
 	SOURCE_COUNT
 };
 
@@ -68,6 +69,7 @@ static enum exit_status every_second(struct trace *t)
 	if (skipped > 0)
 		output_lost(t->output, record_lost_name(KT_LOST_RECURSION), skipped);
 	wires_tick(&t->wires);
+	trace_pause_every_second(t);
 	return trace_guest_every_second(t);
 }
 
@@ -93,6 +95,7 @@ static int open_epoll(struct trace *t)
 
 	if (epoll >= 0 && !watch(epoll, boot_watch_fd(t->guest.watch), SOURCE_BOOT) &&
 	    !watch(epoll, t->events.look_fd, SOURCE_LOOK) &&
+	    !watch(epoll, t->pause.control_fd, SOURCE_CONTROL) &&
 	    !watch(epoll, t->events.signal_fd, SOURCE_SIGNAL) &&
 	    !watch(epoll, t->events.pid_fd, SOURCE_VMM) &&
 	    !watch(epoll, t->events.timer_fd, SOURCE_TIMER))
@@ -126,6 +129,9 @@ static enum exit_status serve(struct trace *t, enum source source, const char **
 		return trace_guest_wake(t);
 	case SOURCE_LOOK:
 		return look(t);
+	case SOURCE_CONTROL:
+		trace_pause_serve(t);
+		break;
 	case SOURCE_VMM:
 		*end = "vm_gone";
 		break;
@@ -163,6 +169,7 @@ static enum exit_status wait_once(struct trace *t, int epoll, const char **reaso
 	drained = t->engine ? engine_drain(t->engine, output_take, t->output) : 0;
 	if (drained < 0)
 		return status_fail(STATUS_INTERNAL, "cannot take records: %s", strerror(-drained));
+	trace_pause_look(t);
 	status = flush(t, reason);
 	if (!status && end)
 		*reason = end;

@@ -133,6 +133,7 @@ static struct kt_record leak(void)
 
 	r.target = inet();
 	r.leak_kind = KT_LEAK_REMOTE;
+	r.verdict = KT_VERDICT_REPORTED;
 	r.bytes = 1436;
 	r.flags |= KT_RECORD_HAS_BYTES;
 	r.labels = 1;
@@ -149,7 +150,7 @@ static void leak_as_the_design_shows_it(void **state)
 		line, "{\"seq\":17,\"time\":\"2026-11-22T10:11:12.123456789Z\",\"type\":\"leak\","
 		      "\"vm\":{\"pid\":4242,\"name\":\"web1\"},\"vcpu\":0,\"syscall\":\"write\","
 		      "\"process\":{\"pid\":1298,\"tid\":1299,\"comm\":\"ssh\",\"uid\":1000},"
-		      "\"bytes\":1436,\"kind\":\"remote\","
+		      "\"bytes\":1436,\"verdict\":\"reported\",\"kind\":\"remote\","
 		      "\"source\":{\"address\":\"10.0.2.15\",\"port\":40112},"
 		      "\"destination\":{\"family\":\"inet\",\"transport\":\"tcp\","
 		      "\"address\":\"172.21.16.97\",\"port\":22},"
@@ -268,10 +269,11 @@ static void leak_by_console_names_the_device_alone(void **state)
 	r.target.name_len = 16;
 	r.leak_kind = KT_LEAK_CONSOLE;
 	r.flags &= ~KT_RECORD_HAS_BYTES;
-	destination_is(&r,
-		       "\"uid\":1000},\"kind\":\"console\",\"destination\":{\"device\":\"ttyS0\"},"
-		       "\"labels\":[\"hr\"]",
-		       "sensitive data is leaked.\ndevice: ttyS0\ncomm");
+	destination_is(
+		&r,
+		"\"uid\":1000},\"verdict\":\"reported\",\"kind\":\"console\",\"destination\":{\"device\":\"ttyS0\"},"
+		"\"labels\":[\"hr\"]",
+		"sensitive data is leaked.\ndevice: ttyS0\ncomm");
 	/* No NUL, and a length that is more than there is. */
 	memset(r.target.name, 'a', sizeof(r.target.name));
 	r.target.name_len = UINT16_MAX;
@@ -395,6 +397,8 @@ static int write_others(FILE *out)
 				continue;
 			r.target.kind = r.type == KT_RECORD_LEAK && r.lost & 1 ? KT_KIND_DEVICE
 									       : KT_KIND_SOCKET;
+			r.verdict = r.type == KT_RECORD_ALLOWED ? KT_VERDICT_ALLOWED
+								: KT_VERDICT_REPORTED;
 			line = render(RECORD_JSON, &r);
 			fputs(line, out);
 			free(line);
@@ -410,6 +414,55 @@ static int write_others(FILE *out)
 	return count;
 }
 
+/* Leaks that were to be stopped, with what was in the way, and what became of the VM. */
+static int write_verdicts(FILE *out)
+{
+	struct record_context ctx = context(RECORD_JSON);
+	struct kt_record r = leak();
+	struct pause_record pause = { .cause = 17, .verdict = KT_VERDICT_PAUSED, .ns = 1 };
+	int count = 1;
+	char *line;
+
+	r.verdict = KT_VERDICT_BLOCKED;
+	line = render(RECORD_JSON, &r);
+	fputs(line, out);
+	free(line);
+	for (r.obstacle = 1; r.obstacle < KT_OBSTACLE_MAX; r.obstacle++) {
+		r.verdict = r.obstacle & 1 ? KT_VERDICT_PAUSED : KT_VERDICT_FAILED;
+		line = render(RECORD_JSON, &r);
+		fputs(line, out);
+		free(line);
+		pause.resumed = r.obstacle & 1;
+		pause.by = pause.resumed ? "timeout" : NULL;
+		pause.verdict = KT_VERDICT_FAILED;
+		pause.obstacle = r.obstacle;
+		line = record_pause_line(&ctx, 1, &pause);
+		assert_non_null(line);
+		fputs(line, out);
+		free(line);
+		count += 2;
+	}
+	return count;
+}
+
+static void a_stopped_leak_is_not_told_as_one_that_left(void **state)
+{
+	struct kt_record r = leak();
+	char *text;
+
+	r.verdict = KT_VERDICT_BLOCKED;
+	text = render(RECORD_TEXT, &r);
+	assert_null(strstr(text, "is leaked"));
+	assert_non_null(strstr(text, "verdict: blocked\n"));
+	free(text);
+	r.verdict = KT_VERDICT_FAILED;
+	r.obstacle = KT_OBSTACLE_DIRTY_LOG;
+	text = render(RECORD_TEXT, &r);
+	assert_non_null(strstr(text, "is leaked"));
+	assert_non_null(strstr(text, "verdict: failed\nreason: dirty_log\n"));
+	free(text);
+}
+
 static void every_kind_fits_the_schema(void **state)
 {
 	char path[] = "/tmp/kvmtaint-records-XXXXXX", command[1024];
@@ -423,6 +476,7 @@ static void every_kind_fits_the_schema(void **state)
 	n = write_spreads(out, &r);
 	n += write_user_records(out);
 	n += write_others(out);
+	n += write_verdicts(out);
 	fclose(out);
 	snprintf(command, sizeof(command), VALIDATE, path, n);
 	assert_int_equal(system(command), 0);
@@ -588,6 +642,7 @@ int main(void)
 		cmocka_unit_test(leak_by_packet_names_device_and_hardware_address),
 		cmocka_unit_test(leak_to_a_network_file_system_names_server_and_path),
 		cmocka_unit_test(leak_to_a_block_device_names_disk_and_node),
+		cmocka_unit_test(a_stopped_leak_is_not_told_as_one_that_left),
 		cmocka_unit_test(every_kind_fits_the_schema),
 		cmocka_unit_test(hostile_path_is_one_clean_json_line),
 		cmocka_unit_test(utf8_path_needs_no_hex),
