@@ -34,7 +34,7 @@ SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
 
-.PHONY: all demo check check-all check-intel check-shim unit races channels channels-mutation test-setup install clean help deps format
+.PHONY: all demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -96,6 +96,9 @@ check-intel: test-setup ## the main job on an Intel host, in Bochs; at most 10 m
 
 check-shim: test-setup ## the shim on its hosts, 6.1 and 6.12: exits, the guest's own debugging, attach and kill
 	$(Q)tests/run shim-hosts
+
+check-verdicts: test-setup ## leaks blocked and paused, in full, in the lab; about 20 minutes
+	$(Q)tests/run all-verdicts
 
 races: test-setup ## a million races natively on a pipe and on a UNIX socket
 	$(Q)KT_RACE_ROUNDS=1000000 tests/suites/40-races native

@@ -35,6 +35,9 @@ struct world {
 	struct wires *wires; /* shared with another world; NULL: nothing */
 	const char *rule; /* of the policy, instead of lab=/tmp/secret.txt */
 	enum kt_terminals terminals;
+	const struct kt_sink_rule *sinks; /* verdicts; NULL: report */
+	uint32_t sink_count;
+	bool pause_on_spread;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -258,6 +261,9 @@ static inline void world_load(struct world *w, const char *series)
 	if (w->wires)
 		w->wires->policy = w->policy;
 	opt.terminals = w->terminals;
+	opt.sinks = w->sinks;
+	opt.sink_count = w->sink_count;
+	opt.pause_on_spread = w->pause_on_spread;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }
@@ -267,7 +273,9 @@ static inline bool is_loaded(const struct world *w, const char *series)
 	return loaded.series && !strcmp(loaded.series, series) &&
 	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
 	       loaded.w.follow_arguments == w->follow_arguments &&
-	       loaded.w.terminals == w->terminals;
+	       loaded.w.terminals == w->terminals && loaded.w.sinks == w->sinks &&
+	       loaded.w.sink_count == w->sink_count &&
+	       loaded.w.pause_on_spread == w->pause_on_spread;
 }
 
 /*

