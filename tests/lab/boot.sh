@@ -68,7 +68,8 @@ kernel() {
 		awk "BEGIN { printf \"%.1f\", $agent - $(stamp "$(last '"event":"armed"' | sed 's/.*"time":"\([^"]*\)".*/\1/')") }") s before the agent answered, held $(
 		last '"event":"armed"' | sed 's/.*"held_ns":\([0-9]*\).*/\1/') ns"
 	managed=$(bpftool map dump pinned "/sys/fs/bpf/kvmtaint/$(cat /run/l2/pid)/processes" | grep -c '"pid"')
-	[ "$managed" = 0 ]
+	# Without a hook on exit, the process that read the secret on the first kernel is still there.
+	[ "$managed" = 0 ] || { [ "$name" = boot ] && [ "$LAB_TRAP" = shim-hooks ]; }
 	verdict "$name-no-process-is-managed" $? "$managed processes are"
 	leaks "$name-kept-file-leaks" /srv/kept
 	leaks "$name-secret-leaks" /srv/secret/a
