@@ -35,6 +35,7 @@ struct world {
 	struct wires *wires; /* shared with another world; NULL: nothing */
 	const char *rule; /* of the policy, instead of lab=/tmp/secret.txt */
 	enum kt_terminals terminals;
+	enum trap_kind trap;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -258,6 +259,7 @@ static inline void world_load(struct world *w, const char *series)
 	if (w->wires)
 		w->wires->policy = w->policy;
 	opt.terminals = w->terminals;
+	opt.trap = w->trap;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }
@@ -267,7 +269,7 @@ static inline bool is_loaded(const struct world *w, const char *series)
 	return loaded.series && !strcmp(loaded.series, series) &&
 	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
 	       loaded.w.follow_arguments == w->follow_arguments &&
-	       loaded.w.terminals == w->terminals;
+	       loaded.w.terminals == w->terminals && loaded.w.trap == w->trap;
 }
 
 /*
