@@ -94,8 +94,8 @@ check-intel: test-setup ## the main job on an Intel host, in Bochs; at most 10 m
 	$(Q)scripts/deps intel
 	$(Q)tests/run intel
 
-check-shim: test-setup ## the shim on its hosts, 6.1 and 6.12: exits, the guest's own debugging, attach and kill
-	$(Q)tests/run shim-hosts
+check-shim: test-setup ## the shim on its hosts, 6.1 and 6.12: exits, the guest's own debugging, attach and kill, what it sees
+	$(Q)tests/run shim-hosts shim-calls-all
 
 check-verdicts: test-setup ## leaks blocked and paused, in full, in the lab; about 20 minutes
 	$(Q)tests/run all-verdicts

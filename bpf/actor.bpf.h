@@ -90,10 +90,14 @@ static __always_inline bool actor_is_kthread(struct event *e)
 	return e->task_flags & PF_KTHREAD;
 }
 
-/* Labels of the process with this signal_struct; *cause: of its last growth. */
-static __always_inline u64 process_labels(u64 signal, u64 *cause)
+__noinline u64 process_key(struct event *e, u64 task, u32 make);
+__noinline u64 life_key(struct event *e, u64 address, u64 tag, u32 kind, u32 make);
+__noinline u64 mm_print(struct event *e, u64 mm);
+
+/* Labels of the process with this key in its set; *cause: of its last growth. */
+static __always_inline u64 process_labels(u64 process_key_, u64 *cause)
 {
-	struct kt_object_key key = { .gva = signal };
+	struct kt_object_key key = { .gva = process_key_ };
 	struct kt_process *process = bpf_map_lookup_elem(&processes, &key);
 
 	if (!process)
@@ -114,9 +118,12 @@ __noinline u64 actor_labels(struct event *e)
 
 	if (!e)
 		return 0;
-	labels = process_labels(actor_signal(e), &cause);
+	actor_signal(e);
+	labels = process_labels(ends_unseen ? process_key(e, e->task, 0) : e->signal, &cause);
 	if (shared_mm_count) {
 		key.gva = actor_mm(e);
+		if (ends_unseen)
+			key.gva = life_key(e, key.gva, mm_print(e, key.gva), KT_KIND_MEMORY, 0);
 		shared = bpf_map_lookup_elem(&shared_mms, &key);
 		theirs = shared ? shared->labels : overflow(KT_KIND_MEMORY, &their_cause);
 		if (theirs & ~labels) {

@@ -27,15 +27,17 @@ enum bringer {
 static __always_inline u64 carrier_labels(struct event *e)
 {
 	struct kt_managed *managed = carrier_managed(e), *shared = NULL;
-	struct kt_object_key mm = { .gva = e->carrier };
+	struct kt_object_key mm = {};
 	u64 labels = managed ? managed->labels : 0;
 
 	if (managed)
 		e->cause = managed->cause;
 	else
 		labels = overflow(e->carrier_kind, &e->cause);
-	if (e->carrier_kind == KT_KIND_PROCESS && shared_mm_count)
+	if (e->carrier_kind == KT_KIND_PROCESS && shared_mm_count) {
+		mm.gva = mm_key(e, e->carrier, 0);
 		shared = bpf_map_lookup_elem(&shared_mms, &mm);
+	}
 	if (shared && (shared->labels & ~labels)) {
 		e->cause = shared->cause;
 		labels |= shared->labels;
@@ -45,7 +47,7 @@ static __always_inline u64 carrier_labels(struct event *e)
 
 /* --- processes join ------------------------------------------------------ */
 
-/* Gives labels to everyone in an address space that several processes share. */
+/* Gives labels to everyone in an address space, by its key, that several processes share. */
 static __always_inline void shared_mm_add(u64 mm, u64 labels, u64 cause)
 {
 	struct kt_object_key key = { .gva = mm };
@@ -58,21 +60,26 @@ static __always_inline void shared_mm_add(u64 mm, u64 labels, u64 cause)
 		overflow_cause[KT_KIND_MEMORY] = cause;
 }
 
-/*
- * The process of task takes labels. from_carrier: the carrier at hand is where
- * they come from; else the acting process is. Returns 1 when it grew.
- */
-__noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carrier)
+/* Where the labels that a process takes come from. */
+enum origin {
+	FROM_ACTOR,
+	FROM_CARRIER, /* at hand */
+	FROM_GIVEN, /* e->given */
+};
+
+/* The process of task takes labels. Returns 1 when it grew. */
+__noinline int process_join(struct event *e, u64 task, u64 labels, u32 from)
 {
 	struct kt_object_key key = {};
 	struct kt_managed *managed;
 	struct fresh *fresh;
-	u64 grown = 0, cause;
+	u64 grown = 0, cause, signal;
 	bool known;
 
 	if (!e || !labels)
 		return 0;
-	key.gva = g64(e, task + guest.task_signal);
+	signal = g64(e, task + guest.task_signal);
+	key.gva = process_key(e, task, 1);
 	if (!key.gva)
 		return 0;
 	/* The usual case: it has them all, and so have those whom it shares memory with. */
@@ -81,14 +88,16 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	if (!managed && !(labels & ~overflow_labels[KT_KIND_PROCESS]))
 		return 0;
 	if (managed && (!(labels & ~managed->told) ||
-			(!(labels & ~managed->labels) && work_noted(e, key.gva, labels, 0))))
+			(!(labels & ~managed->labels) && work_noted(e, signal, labels, 0))))
 		return 0;
 	cause = e->cause;
 	record_begin(e, KT_RECORD_SPREAD);
 	record_actor(e);
 	describe_process(e, &e->record.target, task);
-	if (from_carrier)
+	if (from == FROM_CARRIER)
 		describe_carrier(e, &e->record.source);
+	else if (from == FROM_GIVEN)
+		e->record.source = e->given;
 	else
 		e->record.source = e->record.actor;
 	fresh = fresh_entry();
@@ -117,7 +126,7 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 	if (!known)
 		keep_overflow(managed, KT_KIND_PROCESS, &grown);
 	if (!grown) {
-		work_process(e, managed, task, key.gva, labels);
+		work_process(e, managed, task, signal, key.gva, labels);
 		return 0;
 	}
 	e->record.cause = cause;
@@ -131,8 +140,8 @@ __noinline int process_join(struct event *e, u64 task, u64 labels, u32 from_carr
 		e->freeze_state = KT_HELD_SPREAD;
 	}
 	if (shared_mm_count)
-		shared_mm_add(g64(e, task + guest.task_mm), labels, e->record.seq);
-	work_process(e, managed, task, key.gva, labels);
+		shared_mm_add(mm_key(e, g64(e, task + guest.task_mm), 0), labels, e->record.seq);
+	work_process(e, managed, task, signal, key.gva, labels);
 	return 1;
 }
 
@@ -163,7 +172,7 @@ static __always_inline void name_file(struct event *e, char *name)
 /* NULL: the set is full, or the event comes again. */
 static __always_inline struct kt_managed *carrier_union(struct event *e, u64 labels, u64 *grown)
 {
-	struct kt_object_key object = { .gva = e->carrier };
+	struct kt_object_key object = { .gva = e->key.ino };
 	struct kt_managed managed = { .since_ns = bpf_ktime_get_ns() };
 	struct kt_file_key file = e->key;
 	struct fresh *fresh = fresh_entry();
@@ -189,6 +198,10 @@ static __always_inline struct kt_managed *carrier_union(struct event *e, u64 lab
 		if (comes_again(e))
 			return NULL;
 		return sockets_add(e, &object, &fresh->socket, labels, grown);
+	case KT_KIND_MESSAGE:
+		fresh->message.managed = managed;
+		fresh->message.recorded = 1;
+		return messages_add(e, &object, &fresh->message, labels, grown);
 	case KT_KIND_KEY:
 		fresh->key.managed = managed;
 		fresh->key.serial = e->record.target.ino;
@@ -252,6 +265,9 @@ __noinline int carrier_join(struct event *e, u64 labels, u32 from)
 
 	if (!e || !labels)
 		return 0;
+	if (ends_unseen && (e->carrier_kind == KT_KIND_SOCKET || e->carrier_kind == KT_KIND_PIPE ||
+			    e->carrier_kind == KT_KIND_MESSAGE))
+		e->key.ino = life_key(e, e->carrier, e->tag, e->carrier_kind, 1);
 	managed = carrier_managed(e);
 	if (managed)
 		own_add(managed, labels, from);
@@ -320,7 +336,7 @@ static __always_inline void reader_overflowed(struct event *e)
 	if (comes_again(e))
 		return;
 	e->cause = record_emit(e);
-	process_join(e, e->task, all_labels, 1);
+	process_join(e, e->task, all_labels, FROM_CARRIER);
 }
 
 /*
@@ -336,7 +352,7 @@ static __always_inline void read_locked(struct event *e, u32 flow)
 	if (!labels)
 		return;
 	if (!actor_is_kthread(e))
-		process_join(e, e->task, labels, 1);
+		process_join(e, e->task, labels, FROM_CARRIER);
 	else if (e->carrier_kind == KT_KIND_FILE)
 		served_leak(e, labels);
 }
@@ -380,7 +396,7 @@ static __always_inline void poke_into(struct event *e)
 
 	e->flow = KT_FLOW_POKE;
 	if (labels)
-		process_join(e, e->file, labels, 0);
+		process_join(e, e->file, labels, FROM_ACTOR);
 }
 
 #endif

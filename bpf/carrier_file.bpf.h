@@ -280,17 +280,17 @@ static __always_inline void on_file_permission(struct event *e)
  * write, is written. Whatever prot says: mprotect(2) has no hook. What else
  * comes of a mapping is in mapping.bpf.h.
  */
-static __always_inline void on_mmap_file(struct event *e)
+static __always_inline void file_is_mapped(struct event *e, u64 file, u32 flags)
 {
-	u32 type = e->args[2] & MAP_TYPE;
+	u32 type = flags & MAP_TYPE;
 	bool writes;
 	u32 kind;
 
-	kind = e->args[0] ? carrier_is_file(e, e->args[0]) : 0;
+	kind = file ? carrier_is_file(e, file) : 0;
 	if (kind != S_IFREG && kind != S_IFBLK)
 		return;
 	writes = (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
-		 (g32(e, e->args[0] + guest.file_mode) & FMODE_WRITE);
+		 (g32(e, file + guest.file_mode) & FMODE_WRITE);
 	read_from(e, KT_FLOW_MMAP);
 	if (writes) {
 		pending_publish_map(e);
@@ -298,6 +298,11 @@ static __always_inline void on_mmap_file(struct event *e)
 	}
 	if (e->fuse)
 		fuse_is_mapped(e, writes);
+}
+
+static __always_inline void on_mmap_file(struct event *e)
+{
+	file_is_mapped(e, e->args[0], e->args[2]);
 }
 
 /* do_splice(in, off_in, out, off_out, len, flags) */

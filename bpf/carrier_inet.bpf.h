@@ -199,7 +199,7 @@ __noinline int early_freed(struct event *e, u64 sk)
  */
 static __always_inline bool route_holds(struct event *e, const struct kt_route *route)
 {
-	struct kt_object_key key = { .gva = route->peer };
+	struct kt_object_key key = { .gva = socket_key(e, route->peer) };
 	struct kt_socket *peer = bpf_map_lookup_elem(&sockets, &key);
 
 	return peer && peer->managed.since_ns == route->peer_since &&
@@ -222,7 +222,7 @@ static __always_inline struct kt_route *route_begin(struct event *e, u64 ports)
 
 static __always_inline void route_learn(struct event *e, u64 sk, struct kt_route *fresh)
 {
-	struct kt_object_key key = { .gva = sk }, peer = { .gva = fresh->peer };
+	struct kt_object_key key = { .gva = sk }, peer = { .gva = socket_key(e, fresh->peer) };
 	struct kt_socket *managed = bpf_map_lookup_elem(&sockets, &peer);
 
 	fresh->peer_since = managed ? managed->managed.since_ns : 0;
@@ -396,7 +396,7 @@ static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size
 
 	e->net = g64(e, sk + guest.skc_net);
 	socket_endpoints(e, sk, &e->from, &e->to);
-	if (msg && (protocol != IPPROTO_TCP || !e->to.port))
+	if (protocol != IPPROTO_TCP || !e->to.port)
 		message_destination(e, msg);
 	if (protocol == IPPROTO_TCP) {
 		tcp_send(e, sk, size);

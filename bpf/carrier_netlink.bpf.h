@@ -16,10 +16,10 @@
 static __always_inline void netlink_destination(struct event *e, u64 sk, u64 msg, u32 *port,
 						u32 *group)
 {
-	u64 name = msg ? g64(e, msg + guest.msg_name) : 0;
-	u32 mask;
+	u32 len, mask;
+	u64 name = message_name(e, msg, &len);
 
-	if (!name || g32(e, msg + guest.msg_namelen) < NETLINK_NAME) {
+	if (len < NETLINK_NAME) {
 		*port = g32(e, sk + guest.netlink_dst_portid);
 		*group = g32(e, sk + guest.netlink_dst_group);
 		return;

@@ -41,8 +41,8 @@ __noinline u64 device_find(struct event *e)
  */
 static __always_inline void packet_send(struct event *e, u64 sk, u64 msg, u64 size)
 {
-	u64 name = msg ? g64(e, msg + guest.msg_name) : 0, device, address = 0;
-	u32 named = name ? g32(e, msg + guest.msg_namelen) : 0, index = 0, len = 0;
+	u32 named, index = 0, len = 0;
+	u64 name = message_name(e, msg, &named), device, address = 0;
 
 	if (named >= LL_ADDR) {
 		index = g32(e, name + LL_IFINDEX);

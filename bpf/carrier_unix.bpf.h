@@ -109,8 +109,8 @@ static __always_inline void on_unix_may_send(struct event *e)
 /* security_sk_free(sk) */
 static __always_inline void on_sk_free(struct event *e)
 {
-	struct kt_object_key key = { .gva = e->args[0] };
-	struct kt_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct kt_object_key key = { .gva = e->args[0] }, entry = { .gva = socket_key(e, key.gva) };
+	struct kt_socket *socket = bpf_map_lookup_elem(&sockets, &entry);
 
 	if (early_count)
 		early_freed(e, key.gva);
@@ -126,7 +126,7 @@ static __always_inline void on_sk_free(struct event *e)
 	e->record.target.ino = socket->ino;
 	e->record.labels = socket->managed.labels;
 	e->record.previous = socket->managed.cause;
-	bpf_map_delete_elem(&sockets, &key);
+	bpf_map_delete_elem(&sockets, &entry);
 	record_emit(e);
 }
 

@@ -56,8 +56,9 @@ __noinline int vsock_receiver_join(struct event *e, u64 sk)
 
 static __always_inline void vsock_send(struct event *e, u64 sk, u64 msg, u64 size)
 {
-	u64 own = sk + guest.sock_size, name = msg ? g64(e, msg + guest.msg_name) : 0;
-	bool named = name && g32(e, msg + guest.msg_namelen) >= VSOCK_NAME;
+	u32 len;
+	u64 own = sk + guest.sock_size, name = message_name(e, msg, &len);
+	bool named = len >= VSOCK_NAME;
 
 	/* Not the layout that we know: the leak is told, its address is not. */
 	if (g16(e, own + VSOCK_LOCAL) != AF_VSOCK || g16(e, own + VSOCK_REMOTE) != AF_VSOCK) {

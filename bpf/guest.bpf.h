@@ -210,7 +210,11 @@ static __always_inline u64 host_read(struct event *e, u64 hva, u32 size)
 
 /* --- guest virtual memory ------------------------------------------------ */
 
-/* Host virtual address of a guest kernel address; 0: not mapped, or not RAM. */
+/*
+ * Host virtual address of a guest kernel address; 0: not mapped, or not RAM. A
+ * guest user address is one of the acting process, once a handler that reads its
+ * arguments there has set e->user_pgd.
+ */
 static __always_inline u64 guest_hva(struct event *e, u64 gva)
 {
 	u64 gpa, entry, mask, hva;
@@ -221,6 +225,11 @@ static __always_inline u64 guest_hva(struct event *e, u64 gva)
 	if (gva - guest.text_gva < guest.image_size)
 		return gpa_to_hva(e, gva - guest.text_gva + guest.text_gpa);
 	entry = guest.pgd_gpa;
+	if (system_calls && (s64)gva >= 0) {
+		entry = e->user_pgd;
+		if (!entry)
+			return 0;
+	}
 	for (int level = 5; level >= 1; level--) {
 		if (level > (int)guest.levels)
 			continue;

@@ -71,11 +71,32 @@ __noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *loc
 	return 0;
 }
 
+/*
+ * The guest address of the name in a message (struct msghdr; 0: there is none),
+ * and its length. At a system call's entry it is where the program has it.
+ */
+static __always_inline u64 message_name(struct event *e, u64 msg, u32 *len)
+{
+	u64 name = 0;
+
+	*len = 0;
+	if (system_calls) {
+		name = e->name;
+		if (name)
+			*len = e->name_len;
+	} else if (msg) {
+		name = g64(e, msg + guest.msg_name);
+		if (name)
+			*len = g32(e, msg + guest.msg_namelen);
+	}
+	return name;
+}
+
 /* The destination that the message names, over the socket's own. */
 static __always_inline void message_destination(struct event *e, u64 msg)
 {
-	u64 name = g64(e, msg + guest.msg_name);
-	u32 len = name ? g32(e, msg + guest.msg_namelen) : 0;
+	u32 len;
+	u64 name = message_name(e, msg, &len);
 	u16 family;
 
 	if (len < 8)

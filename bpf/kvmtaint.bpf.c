@@ -43,6 +43,11 @@ enum {
 	HANDLER_PAUSE,
 	HANDLER_FREEZE,
 	HANDLER_BAR,
+	HANDLER_SYSCALL_ACTOR,
+	HANDLER_SYSCALL_FLOWS,
+	HANDLER_SYSCALL_OBJECTS,
+	HANDLER_SYSCALL_PROCESSES,
+	HANDLER_SYSCALL_SEND,
 	HANDLER_MAX
 };
 
@@ -151,17 +156,73 @@ int handle_settle(void *ctx)
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 
+/* --- and for each kind of system call ------------------------------------ */
+
+/* The program of the call's kind; returns when there is none. */
+static __always_inline void syscall_goes_on(void *ctx, struct event *e)
+{
+	switch (syscall_program(e)) {
+	case SYSCALL_FLOWS:
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_FLOWS);
+		break;
+	case SYSCALL_OBJECTS:
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_OBJECTS);
+		break;
+	case SYSCALL_PROCESSES:
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_PROCESSES);
+		break;
+	default:
+		break;
+	}
+	event_end(ctx, e);
+}
+
 SEC("raw_tp")
 int handle_syscall(void *ctx)
 {
 	struct event *e = event_at_hand();
 
-	if (e) {
-		on_syscall_entry(e);
-		event_end(ctx, e);
-	}
+	if (!e || actor_is_kthread(e))
+		return 0;
+	on_syscall_entry(e);
+	if (actor_is_new(e))
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_ACTOR);
+	syscall_goes_on(ctx, e);
 	return 0;
 }
+
+#define SYSCALL_PROGRAM(id, handler, next)                                                         \
+	SEC("raw_tp") int handle_syscall_##id(void *ctx)                                           \
+	{                                                                                          \
+		struct event *e = event_at_hand();                                                 \
+                                                                                                   \
+		if (e) {                                                                           \
+			handler(e);                                                                \
+			next(ctx, e);                                                              \
+		}                                                                                  \
+		return 0;                                                                          \
+	}
+
+/* What goes out on a socket has a program of its own: it is the longest. */
+static __always_inline void syscall_sends(void *ctx, struct event *e)
+{
+	if (e->sent_sk)
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
+	event_end(ctx, e);
+}
+
+static __always_inline void syscall_sends_on(void *ctx, struct event *e)
+{
+	if (e->goes_on && !comes_again(e))
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
+	event_end(ctx, e);
+}
+
+SYSCALL_PROGRAM(actor, on_syscall_new_actor, syscall_goes_on)
+SYSCALL_PROGRAM(flows, on_syscall_flow, syscall_sends)
+SYSCALL_PROGRAM(objects, on_syscall_object, event_end)
+SYSCALL_PROGRAM(processes, on_syscall_process, event_end)
+SYSCALL_PROGRAM(send, on_syscall_send, syscall_sends_on)
 
 static __always_inline void event_reset(struct event *e)
 {

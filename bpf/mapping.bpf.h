@@ -367,7 +367,7 @@ static long mapping_step(u32 step, struct event **at_hand)
 	e->cause = e->map.cause;
 	e->flow = found == FOUND_MEDIUM ? KT_FLOW_STORED : KT_FLOW_MMAP;
 	if (found == FOUND_PROCESS) {
-		process_join(e, e->map.found, e->map.labels, 1);
+		process_join(e, e->map.found, e->map.labels, FROM_CARRIER);
 	} else if (found == FOUND_FILE) {
 		carrier_join(e, e->map.labels, BY_MAPPER);
 		storage_leak(e, e->map.task, e->map.labels, BY_MAPPER);
@@ -420,7 +420,7 @@ static __always_inline void on_uffd_copy(struct event *e)
 		return;
 	labels = actor_labels(e);
 	e->flow = KT_FLOW_USERFAULT;
-	process_join(e, g64(e, mm + guest.mm_owner), labels, 0);
+	process_join(e, g64(e, mm + guest.mm_owner), labels, FROM_ACTOR);
 }
 
 #endif

@@ -147,7 +147,7 @@ static __always_inline void pass_begin(struct event *e)
 /* What was left unsettled is no member any more: it is gone. */
 static __always_inline bool mapping_is_over(struct kt_grown *item)
 {
-	struct kt_object_key key = { .gva = item->signal };
+	struct kt_object_key key = { .gva = item->key.ino };
 	struct kt_file_key file = item->key;
 
 	if (item->kind == KT_KIND_PROCESS)

@@ -3,15 +3,23 @@
 #ifndef KVMTAINT_OBJECT_BPF_H
 #define KVMTAINT_OBJECT_BPF_H
 
-#include "set.bpf.h"
+#include "life.bpf.h"
 
 /* --- which carrier ------------------------------------------------------- */
+
+/* e->key.ino is the key of what is no file. */
+static __always_inline void carrier_tag(struct event *e, u64 tag)
+{
+	e->tag = tag;
+	e->key.ino = ends_unseen ? life_key(e, e->carrier, tag, e->carrier_kind, 0) : e->carrier;
+}
 
 static __always_inline void carrier_is_socket(struct event *e, u64 sk)
 {
 	e->carrier_kind = KT_KIND_SOCKET;
 	e->carrier = sk;
 	e->file = 0;
+	carrier_tag(e, ends_unseen ? socket_tag(e, sk) : 0);
 }
 
 static __always_inline void carrier_is_pipe(struct event *e, u64 pipe, u64 ino)
@@ -20,6 +28,7 @@ static __always_inline void carrier_is_pipe(struct event *e, u64 pipe, u64 ino)
 	e->carrier_kind = KT_KIND_PIPE;
 	e->carrier = pipe;
 	e->file = 0;
+	carrier_tag(e, ino & TAG_LOW);
 }
 
 static __always_inline void carrier_is_object(struct event *e, u32 kind, u64 gva)
@@ -27,6 +36,8 @@ static __always_inline void carrier_is_object(struct event *e, u32 kind, u64 gva
 	e->carrier_kind = kind;
 	e->carrier = gva;
 	e->file = 0;
+	e->tag = 0;
+	e->key.ino = gva;
 }
 
 /*
@@ -46,7 +57,7 @@ static __always_inline bool carrier_is_memory(struct event *e, u64 mm, u64 task)
 /* The carrier's entry in its set; NULL: it is in none. */
 static __always_inline struct kt_managed *carrier_managed(struct event *e)
 {
-	struct kt_object_key key = { .gva = e->carrier };
+	struct kt_object_key key = { .gva = e->key.ino };
 	struct kt_file_key file = e->key;
 
 	switch (e->carrier_kind) {
@@ -57,7 +68,7 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 	case KT_KIND_PIPE:
 		return bpf_map_lookup_elem(&pipes, &key);
 	case KT_KIND_PROCESS:
-		key.gva = g64(e, e->file + guest.task_signal);
+		key.gva = process_key(e, e->file, 0);
 		return bpf_map_lookup_elem(&processes, &key);
 	case KT_KIND_MESSAGE:
 		return bpf_map_lookup_elem(&messages, &key);

@@ -146,10 +146,12 @@ static __always_inline bool syscall_reads(u32 nr)
 	case 47: /* recvmsg */
 	case 55: /* getsockopt */
 	case 59: /* execve */
+	case 70: /* msgrcv: in the system-call view a queue is a carrier */
 	case 208: /* io_getevents */
 	case 209: /* io_submit */
 	case 216: /* remap_file_pages */
 	case 219: /* restart_syscall */
+	case 243: /* mq_timedreceive */
 	case 275: /* splice */
 	case 276: /* tee */
 	case 278: /* vmsplice */
@@ -158,6 +160,7 @@ static __always_inline bool syscall_reads(u32 nr)
 	case 322: /* execveat */
 	case 326: /* copy_file_range */
 	case 327: /* preadv2 */
+	case 333: /* io_pgetevents */
 	case 426: /* io_uring_enter */
 		return true;
 	case 89: /* readlink */
@@ -184,6 +187,9 @@ static __always_inline bool thread_may_read(struct event *e, u64 task)
 	u32 flags = g32(e, task + guest.task_flags);
 	u64 regs;
 
+	/* Who was killed made no call to end with. */
+	if (ends_unseen && g32(e, task + guest.task_exit_state))
+		return false;
 	if (g8(e, task + guest.task_on_cpu) || (flags & (PF_KTHREAD | PF_IO_WORKER)))
 		return true;
 	regs = user_regs(e, task);
@@ -210,7 +216,7 @@ static long pending_step(u32 slot, struct event **at_hand)
 	if (!e->arrived && (task == e->task || !thread_may_read(e, task)))
 		return 0;
 	if (!(g32(e, task + guest.task_flags) & PF_KTHREAD))
-		process_join(e, task, e->labels, 1);
+		process_join(e, task, e->labels, FROM_CARRIER);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ static __always_inline void shared_mms_full(struct event *e, u64 mm)
 /* Two processes use mm from now on: what one learns the other knows. */
 static __always_inline void mm_is_shared(struct event *e, u64 mm, u64 labels)
 {
-	struct kt_object_key key = { .gva = mm };
+	struct kt_object_key key = { .gva = mm_key(e, mm, 1) };
 	struct kt_managed fresh = { .since_ns = bpf_ktime_get_ns() };
 
 	if (!bpf_map_update_elem(&shared_mms, &key, &fresh, BPF_NOEXIST))
@@ -31,7 +31,7 @@ static __always_inline void mm_is_shared(struct event *e, u64 mm, u64 labels)
 	else if (!bpf_map_lookup_elem(&shared_mms, &key))
 		shared_mms_full(e, mm);
 	if (labels)
-		shared_mm_add(mm, labels, e->cause);
+		shared_mm_add(key.gva, labels, e->cause);
 }
 
 /* mm is a new address space: whoever had its address before is no matter. */
@@ -65,20 +65,20 @@ static __always_inline void on_task_new(struct event *e)
 	else
 		mm_is_new(mm);
 	e->flow = KT_FLOW_FORK;
-	process_join(e, task, labels, 0);
+	process_join(e, task, labels, FROM_ACTOR);
 }
 
 /* taskstats_exit(task, last), acct_collect(code, last), do_exit(code) */
 static __always_inline void on_task_exit(struct event *e)
 {
 	u64 task = e->alternative == 0 ? e->args[0] : actor_task(e);
-	struct kt_object_key key = { .gva = g64(e, task + guest.task_signal) };
+	struct kt_object_key key = { .gva = process_key(e, task, 0) };
 	struct kt_process *process;
 	bool last;
 
 	pending_forget(task);
 	if (e->alternative == 2)
-		last = g32(e, key.gva + guest.signal_live) == 1;
+		last = g32(e, g64(e, task + guest.task_signal) + guest.signal_live) == 1;
 	else
 		last = (u32)e->args[1];
 	process = last ? bpf_map_lookup_elem(&processes, &key) : NULL;
@@ -106,7 +106,7 @@ static __always_inline void on_bprm_check(struct event *e)
 		return;
 	labels = actor_labels(e);
 	e->flow = KT_FLOW_SHARED_MM;
-	process_join(e, actor_task(e), labels, 0);
+	process_join(e, actor_task(e), labels, FROM_ACTOR);
 	mm_is_new(g64(e, e->args[0] + guest.bprm_mm));
 }
 

@@ -41,6 +41,7 @@ enum scan {
 	SCAN_NETLINK, /* port e->wanted in e->net */
 	SCAN_NETLINK_GROUP, /* members of group e->wanted in e->net */
 	SCAN_VSOCK, /* the other end of e->seek */
+	SCAN_UNIX, /* bound to e->unix_name, whose length as the guest counts it is e->wanted */
 };
 
 /* --- TCP ------------------------------------------------------------------- */
@@ -197,6 +198,31 @@ static __always_inline u32 vsock_score(struct event *e, u64 sk)
 	       g32(e, other + VSOCK_REMOTE + VM_CID) == VMADDR_CID_LOCAL;
 }
 
+/* --- UNIX ------------------------------------------------------------------- */
+
+static __always_inline u32 unix_score(struct event *e, u64 sk)
+{
+	u64 address, stored, wanted;
+	u32 len = e->wanted, left;
+
+	if (g16(e, sk + guest.sk_type) != SOCK_DGRAM)
+		return 0;
+	address = g64(e, sk + guest.unix_addr);
+	if (!address || g32(e, address + guest.unix_address_len) != len + 2)
+		return 0;
+	/* The name lies in one slab object; the words behind its end are in there, too. */
+	for (u32 at = 0; at < KT_ADDR_LEN; at += 8) {
+		if (at >= len)
+			break;
+		left = len - at;
+		stored = g64(e, address + guest.unix_address_name + 2 + at);
+		wanted = *(u64 *)(e->unix_name + at);
+		if ((stored ^ wanted) & (left < 8 ? (1ULL << left * 8) - 1 : ~0ULL))
+			return 0;
+	}
+	return 1;
+}
+
 /* --- scanning ---------------------------------------------------------------- */
 
 static __always_inline u32 receiver_score(struct event *e, u64 sk)
@@ -209,6 +235,8 @@ static __always_inline u32 receiver_score(struct event *e, u64 sk)
 		return netlink_score(e, sk);
 	case SCAN_VSOCK:
 		return vsock_score(e, sk);
+	case SCAN_UNIX:
+		return unix_score(e, sk);
 	}
 	return udp_score(e, sk);
 }

@@ -25,6 +25,9 @@ const volatile bool tell_allowed = false; /* a record for each allowed send */
 const volatile bool can_hold = false; /* the programs that pause a VM are loaded */
 const volatile bool pause_on_spread = false;
 const volatile __u32 own_tgid = 0; /* kvmtaint itself */
+const volatile bool system_calls = false; /* these are where the guest's system calls enter */
+/* Nobody says when an object ends: its address may be another's. See life.bpf.h. */
+const volatile bool ends_unseen = false;
 
 /* Shared with user space, which adds to it for its own records. */
 __u64 record_seq = 0;
@@ -53,6 +56,8 @@ __u64 overflow_labels[KT_KINDS_MAX] = {};
 __u64 overflow_cause[KT_KINDS_MAX] = {};
 /* An address space that is shared could not be kept: each may be shared. */
 __u64 shared_mm_lost = 0;
+/* Whoever began before (guest's clock, ns) was there when the first system call was seen. */
+__u64 born_since = 0;
 /* Slots of readers that were ever in use: no scan looks beyond. */
 __u32 slots_used = 0;
 /* Entries of the map unsettled that have labels. */
@@ -147,6 +152,12 @@ struct mapping_walk {
 	u64 tree[TREE_DEPTH];
 };
 
+/* What a system call moves; see syscalls.def. */
+struct syscall_row {
+	u8 kind; /* enum syscall_kind */
+	u8 in, out, bytes; /* arguments */
+};
+
 /*
  * One trap at work. args are the guest function's arguments in the order of
  * the System V ABI, or those of the system call whose number is syscall. Lives in a per-CPU map:
@@ -191,6 +202,22 @@ struct event {
 	u32 overlaid;
 	u32 content_written; /* what a medium takes or gives was written just now */
 	struct kt_content content;
+
+	/* Of a system call entry; see syscall.bpf.h. */
+	struct syscall_row row;
+	u32 name_len;
+	u64 name; /* guest user address of the destination that the call names; 0: none */
+	u64 user_pgd; /* guest physical; 0: user memory is not to be read */
+	u64 in, out; /* struct file that is read, and written; 0: none */
+	u64 sent_sk; /* sock that out is */
+	u64 sent_bytes;
+	u64 iov; /* guest user address of segments to be added up */
+	u64 iov_count;
+	u32 step; /* of a call that is many */
+	u32 goes_on; /* there is a next one */
+	u64 print; /* of the actor's address space */
+	u8 unix_name[KT_ADDR_LEN + 4]; /* that a datagram is addressed to */
+	u64 tag; /* of the carrier; see life.bpf.h */
 
 	u64 id; /* of the event, on this CPU */
 
@@ -290,6 +317,28 @@ MAP(fuse, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_fuse, 1 << 14, GROW
 MAP(shared_mms, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_managed, 1 << 14, GROWS);
 
 /*
+ * The system-call view. Address -> the life at hand there (its number, then its
+ * tag); signal_struct -> what was seen of its process; mm_print() of an address
+ * space -> what those who forked while managed, and had it, gave their children.
+ */
+struct kt_known {
+	u64 start; /* of the process, task_struct.start_time */
+	u64 mm;
+	u64 exits;
+};
+
+struct kt_family {
+	u64 labels;
+	u64 cause;
+	u64 siblings; /* somebody made a child with CLONE_PARENT */
+	struct kt_object parent;
+};
+
+MAP(lives, BPF_MAP_TYPE_HASH, struct kt_object_key, u64, 1 << 20, GROWS);
+MAP(known, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_known, 1 << 16, NONE);
+MAP(families, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_family, 1 << 12, NONE);
+
+/*
  * A guest thread and the carrier that it is reading, or read last; see
  * pending.bpf.h. A thread keeps its slot until it exits; slots that are free
  * again are used first, so that those in use are few and close together.
@@ -383,6 +432,7 @@ struct fresh {
 	struct kt_disk disk;
 	struct kt_terminal terminal;
 	struct kt_fuse fuse;
+	struct kt_family family;
 };
 MAP(fresh_entries, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct fresh, 1, NONE);
 

@@ -111,7 +111,7 @@ static __always_inline void work_carrier(struct event *e, struct kt_managed *man
  * mapped its parent had, and labelled.
  */
 static __always_inline void work_process(struct event *e, struct kt_managed *managed, u64 task,
-					 u64 signal, u64 labels)
+					 u64 signal, u64 key, u64 labels)
 {
 	u64 mm = g64(e, task + guest.task_mm);
 	s32 *bucket = readers_of(mm);
@@ -128,6 +128,7 @@ static __always_inline void work_process(struct event *e, struct kt_managed *man
 	grown->carrier = task;
 	grown->file = 0;
 	grown->signal = signal;
+	grown->key.ino = key;
 	grown->labels = labels;
 	grown->cause = managed->cause;
 	grown->kind = KT_KIND_PROCESS;
@@ -165,7 +166,7 @@ static long work_told_step(u32 at, struct event **at_hand)
 	if (!grown)
 		return 1;
 	work_at_hand(e, grown);
-	key.gva = grown->signal;
+	key.gva = grown->key.ino;
 	if (grown->kind == KT_KIND_PROCESS)
 		managed = bpf_map_lookup_elem(&processes, &key);
 	else

@@ -99,18 +99,37 @@ static const char *const handler_names[] = {
 #define GUEST_HOOK(id, need, alternatives) "handle_" #id,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
-	"handle_syscall", "handle_scan",  "handle_walk",   "handle_settle",
-	"handle_block",	  "handle_pause", "handle_freeze", "handle_bar",
+	"handle_syscall",
+	"handle_scan",
+	"handle_walk",
+	"handle_settle",
+	"handle_block",
+	"handle_pause",
+	"handle_freeze",
+	"handle_bar",
+	"handle_syscall_actor",
+	"handle_syscall_flows",
+	"handle_syscall_objects",
+	"handle_syscall_processes",
+	"handle_syscall_send",
 };
 
-/* Leaves out the handlers of hooks that the guest lacks: no trap leads to them. */
-static void choose_handlers(struct kvmtaint *skel, const struct guest_profile *profile)
+/* Leaves out the handlers to which no trap leads. */
+static void choose_handlers(struct kvmtaint *skel, enum trap_kind trap,
+			    const struct guest_profile *profile)
 {
-	for (size_t h = 0; h < KT_HOOK_MAX; h++)
-		if (!profile->hooks[h].site.v)
+	for (size_t i = 0; i < sizeof(handler_names) / sizeof(handler_names[0]); i++) {
+		bool unused = false;
+
+		if (i < KT_HOOK_MAX)
+			unused = trap == TRAP_SHIM || !profile->hooks[i].site.v;
+		else if (!strncmp(handler_names[i], "handle_syscall", strlen("handle_syscall")))
+			unused = trap != TRAP_SHIM;
+		if (unused)
 			bpf_program__set_autoload(
-				bpf_object__find_program_by_name(skel->obj, handler_names[h]),
+				bpf_object__find_program_by_name(skel->obj, handler_names[i]),
 				false);
+	}
 }
 
 static int fill_handlers(struct engine *engine)
@@ -387,9 +406,11 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 		skel->rodata->all_labels |= opt->dfa->labels[s];
 	skel->rodata->follow_arguments = opt->follow_arguments;
 	skel->rodata->follow_terminals = opt->terminals;
-	choose_handlers(skel, opt->profile);
 	skel->rodata->trap_is_shim = opt->trap != TRAP_PATCH;
 	skel->rodata->own_tgid = getpid();
+	skel->rodata->system_calls = opt->trap == TRAP_SHIM;
+	skel->rodata->ends_unseen = opt->trap != TRAP_PATCH;
+	choose_handlers(skel, opt->trap, opt->profile);
 	bpf_map__set_max_entries(skel->maps.dfa, opt->dfa ? opt->dfa->states : 1);
 	if (opt->objects_max)
 		limit_sets(skel, opt->objects_max);

@@ -93,6 +93,7 @@ int engine_forget_caches(struct engine *engine)
 	if (!ret)
 		ret = empty_map(bpf_map__fd(engine->skel->maps.judged));
 	__atomic_fetch_add(&engine->skel->data->policy_epoch, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&engine->skel->bss->born_since, 0, __ATOMIC_SEQ_CST);
 	return ret;
 }
 

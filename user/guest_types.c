@@ -170,7 +170,8 @@ static bool find_member(struct guest_types *types, const struct btf_type *outer,
 		if (own[0]) {
 			if (strncmp(own, name, len) || own[len])
 				continue;
-			if (btf_member_bitfield_size(outer, i) || offset % 8)
+			/* A bit field that starts a byte is found there: it is its lowest bits. */
+			if (offset % 8)
 				return false;
 			*bits += offset;
 			*id = member->type;

@@ -25,7 +25,7 @@ const struct btf *guest_types_btf(const struct guest_types *types);
 /*
  * Offset in bytes of the first of alternatives that exists, each of the form
  * "struct.member[.member...]" and separated by '|'. Anonymous structs and unions
- * are descended into. KT_ABSENT (-1): none, or it is a bit field.
+ * are descended into. KT_ABSENT (-1): none, or it is a bit field within a byte.
  */
 int32_t guest_types_offset(struct guest_types *types, const char *alternatives);
 

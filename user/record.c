@@ -413,23 +413,39 @@ static struct json_object *hooks_json(enum trap_kind trap, const struct guest_pr
 	return array;
 }
 
+/* What the system-call view does not see. */
+static const struct {
+	const char *call, *what;
+} unseen_calls[] = {
+#define SYSCALL(name, number, number32, kind, in, out, bytes)
+#define SYSCALL_UNSEEN(call, what) { call, what },
+#include "../bpf/syscalls.def"
+#undef SYSCALL
+};
+
+static void add_missing(struct json_object *array, const char *hook, const char *unseen)
+{
+	struct json_object *missing = json_object_new_object();
+
+	json_add_string(missing, "hook", hook);
+	json_add_string(missing, "unseen", unseen);
+	json_object_array_add(array, missing);
+}
+
 /* The hooks that the guest lacks, and what is not seen for want of them. */
 static struct json_object *missing_json(enum trap_kind trap, const struct guest_profile *profile)
 {
 	struct json_object *array = json_object_new_array();
 	char buf[120];
 
-	/* The system call view has no hooks. */
+	for (size_t i = 0; trap == TRAP_SHIM && i < sizeof(unseen_calls) / sizeof(*unseen_calls);
+	     i++)
+		add_missing(array, unseen_calls[i].call, unseen_calls[i].what);
 	for (size_t h = 0; trap != TRAP_SHIM && h < KT_HOOK_MAX; h++) {
 		const char *unseen = profile_unseen(profile, h, buf, sizeof(buf));
-		struct json_object *hook;
 
-		if (!unseen)
-			continue;
-		hook = json_object_new_object();
-		json_add_string(hook, "hook", profile_hook_name(h));
-		json_add_string(hook, "unseen", unseen);
-		json_object_array_add(array, hook);
+		if (unseen)
+			add_missing(array, profile_hook_name(h), unseen);
 	}
 	return array;
 }

@@ -14,8 +14,9 @@ KERNELS = ["6.1", "6.12"]
 KEYS = {  # key: (type, default); no default: required
     "name": (str,), "proves": (str,), "guest": (str,), "kernels": (list, KERNELS),
     "vcpus": (int, 2), "expect": (list, []), "forbid": (list, []), "chain": (list, None),
-    "silent": (bool, True), "seconds": (int, 60), "bytes": (int, 4096),
+    "silent": (bool, True), "seconds": (int, 60), "bytes": (int, 4096), "shim": (dict, {}),
 }
+SHIM_KEYS = {"missed": str, "expect": list, "forbid": list, "chain": list}
 
 
 class Loader(yaml.SafeLoader):
@@ -42,6 +43,9 @@ def read(path):
             scenario[key] = default[0]
         elif not isinstance(scenario[key], kind):
             raise ValueError(f"'{key}' is no {kind.__name__}")
+    for key, value in scenario["shim"].items():
+        if not isinstance(value, SHIM_KEYS.get(key, ())):
+            raise ValueError(f"shim: no such key, or of the wrong type: '{key}'")
     if scenario["name"] != os.path.basename(path).removesuffix(".yaml"):
         raise ValueError("name and file name differ")
     for record in scenario["expect"] + scenario["forbid"]:

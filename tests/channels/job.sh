@@ -9,7 +9,7 @@ set -u
 attach() {
 	local folder=$1
 	shift
-	kvmtaint --vm "$VMM" --secret lab=/srv/secret/ --terminals both "$@" >"$folder/records.jsonl" 2>"$folder/kvmtaint.stderr" &
+	kvmtaint --vm "$VMM" --trap "$LAB_TRAP" --secret lab=/srv/secret/ --terminals both "$@" >"$folder/records.jsonl" 2>"$folder/kvmtaint.stderr" &
 	kvmtaint=$!
 	for ((i = 0; i < 1200; i++)); do
 		! grep -q '"type":"start"' "$folder/records.jsonl" || return 0

@@ -38,6 +38,7 @@ struct world {
 	const struct kt_sink_rule *sinks; /* verdicts; NULL: report */
 	uint32_t sink_count;
 	bool pause_on_spread;
+	enum trap_kind trap;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -264,6 +265,7 @@ static inline void world_load(struct world *w, const char *series)
 	opt.sinks = w->sinks;
 	opt.sink_count = w->sink_count;
 	opt.pause_on_spread = w->pause_on_spread;
+	opt.trap = w->trap;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }
@@ -273,8 +275,8 @@ static inline bool is_loaded(const struct world *w, const char *series)
 	return loaded.series && !strcmp(loaded.series, series) &&
 	       loaded.w.objects_max == w->objects_max && loaded.w.readers_max == w->readers_max &&
 	       loaded.w.follow_arguments == w->follow_arguments &&
-	       loaded.w.terminals == w->terminals && loaded.w.sinks == w->sinks &&
-	       loaded.w.sink_count == w->sink_count &&
+	       loaded.w.terminals == w->terminals && loaded.w.trap == w->trap &&
+	       loaded.w.sinks == w->sinks && loaded.w.sink_count == w->sink_count &&
 	       loaded.w.pause_on_spread == w->pause_on_spread;
 }
 

@@ -463,6 +463,24 @@ static void a_stopped_leak_is_not_told_as_one_that_left(void **state)
 	free(text);
 }
 
+static void the_system_call_view_says_what_it_does_not_see(void **state)
+{
+	struct record_context ctx = context(RECORD_JSON);
+	struct guest_profile *profile = calloc(1, sizeof(*profile));
+	char *line;
+
+	line = record_start_line(&ctx, 1, profile, 0);
+	assert_non_null(strstr(line, "\"hook\":\"tee\""));
+	assert_null(strstr(line, "io_uring"));
+	free(line);
+	ctx.trap = TRAP_SHIM;
+	line = record_start_line(&ctx, 1, profile, 0);
+	assert_non_null(strstr(line, "{\"hook\":\"io_uring\",\"unseen\":\""));
+	assert_null(strstr(line, "\"hook\":\"tee\""));
+	free(line);
+	free(profile);
+}
+
 static void every_kind_fits_the_schema(void **state)
 {
 	char path[] = "/tmp/kvmtaint-records-XXXXXX", command[1024];
@@ -643,6 +661,7 @@ int main(void)
 		cmocka_unit_test(leak_to_a_network_file_system_names_server_and_path),
 		cmocka_unit_test(leak_to_a_block_device_names_disk_and_node),
 		cmocka_unit_test(a_stopped_leak_is_not_told_as_one_that_left),
+		cmocka_unit_test(the_system_call_view_says_what_it_does_not_see),
 		cmocka_unit_test(every_kind_fits_the_schema),
 		cmocka_unit_test(hostile_path_is_one_clean_json_line),
 		cmocka_unit_test(utf8_path_needs_no_hex),
