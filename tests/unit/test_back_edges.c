@@ -115,9 +115,11 @@ static size_t look_at(const struct bpf_object *object)
 
 	bpf_object__for_each_program(program, object)
 	{
-		struct search s =
-			search(bpf_program__insns(program), bpf_program__insn_cnt(program));
+		struct search s;
 
+		if (!bpf_program__autoload(program))
+			continue;
+		s = search(bpf_program__insns(program), bpf_program__insn_cnt(program));
 		if (s.refused)
 			fail_msg("%s: hosts of 6.1 refuse it", bpf_program__name(program));
 		with_loops += s.loops > 0;
@@ -127,11 +129,15 @@ static size_t look_at(const struct bpf_object *object)
 
 static void no_program_has_a_loop_that_old_hosts_refuse(void **state)
 {
-	struct kvmtaint *engine = kvmtaint__open_and_load();
+	struct kvmtaint *engine = kvmtaint__open();
 	struct boot *boot = boot__open_and_load();
 	struct vm *vm = vm__open_and_load();
 
 	assert_non_null(engine);
+	/* Not every machine lets a program write to another's memory: tests/lab/verdicts.sh loads
+	 * it. */
+	bpf_program__set_autoload(engine->progs.handle_block, false);
+	assert_int_equal(kvmtaint__load(engine), 0);
 	assert_true(look_at(engine->obj) > 0);
 	/* These two load only where KVM's types are. */
 	if (boot)
