@@ -397,8 +397,11 @@ static void a_fuse_device_without_a_mount_and_virtiofs_are_no_carriers(void **st
 	writes(p, SENDER, device(p, DEV(10, 229), blank(p), 0));
 	assert_int_equal(p->count, 0);
 	writes(p, SENDER, virtiofs.file);
-	assert_int_equal(p->count, 1);
+	assert_int_equal(p->count, 2);
+	assert_int_equal(p->records[0].type, KT_RECORD_SPREAD);
 	assert_int_equal(p->records[0].target.kind, KT_KIND_FILE);
+	assert_int_equal(p->records[1].type, KT_RECORD_LEAK);
+	assert_int_equal(p->records[1].leak_kind, KT_LEAK_FILESYSTEM);
 }
 
 static int set_up(void **state)
