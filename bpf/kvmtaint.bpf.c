@@ -351,7 +351,7 @@ int handle_freeze(void *ctx)
 SEC("raw_tp")
 int handle_bar(void *ctx)
 {
-	bpf_send_signal(SIGSTOP);
+	stop_vm();
 	return 0;
 }
 

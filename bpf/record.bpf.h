@@ -141,6 +141,16 @@ static __always_inline u64 record_emit(struct event *e)
 	return record_out(e);
 }
 
+/*
+ * Stops the VMM, this vCPU before it enters the guest. The signal is this thread's own:
+ * one for the process counts as sent already while another vCPU's waits to be taken,
+ * and this vCPU would run on until then.
+ */
+static __always_inline long stop_vm(void)
+{
+	return bpf_send_signal_thread(SIGSTOP);
+}
+
 /* Hands the event to user space and stops the VM until it has been done again. */
 static __always_inline bool event_defer(struct event *e)
 {
@@ -158,7 +168,7 @@ static __always_inline bool event_defer(struct event *e)
 	again->result = 0;
 	__sync_fetch_and_add(&stops_sent, 1);
 	bpf_ringbuf_submit(again, 0);
-	return !bpf_send_signal(SIGSTOP);
+	return !stop_vm();
 }
 
 /* Says what failed, if anything, and forgets it. */

@@ -235,7 +235,7 @@ static __always_inline u32 hold(struct event *e, u32 state, u64 seq)
 	stands->seq = seq;
 	stands->state = state;
 	__sync_fetch_and_add(&holds_sent, 1);
-	if (e->mode != LIVE || !bpf_send_signal(SIGSTOP))
+	if (e->mode != LIVE || !stop_vm())
 		return KT_OBSTACLE_NONE;
 	if (seq) {
 		stands->state = KT_HELD_FAILED;
