@@ -8,7 +8,7 @@
 #define ENOMEM 12
 
 /*
- * Defines managed_<set>(key, fresh, add): the entry of key, made from *fresh if
+ * Defines <set>_add(e, key, fresh, add, grown): the entry of key, made from *fresh if
  * there is none, with labels add united in; *grown are those it did not have.
  * NULL: the set is full; or the event comes again, because at kvm_entry, with interrupts
  * off, the host's allocator has a few entries at hand for each CPU (four in a map that
