@@ -112,12 +112,13 @@ __noinline int early_add(struct event *e, u64 sk)
 	return 0;
 }
 
-static __always_inline void early_drop(u64 sk)
+__noinline int early_drop(u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
 
 	if (early_count && !bpf_map_delete_elem(&early, &key))
 		__sync_fetch_and_add(&early_count, -1);
+	return 0;
 }
 
 static long early_step(void *map, struct kt_object_key *key, struct kt_early *waits,
@@ -220,14 +221,19 @@ static __always_inline struct kt_route *route_begin(struct event *e, u64 ports)
 	return &fresh->route;
 }
 
-static __always_inline void route_learn(struct event *e, u64 sk, struct kt_route *fresh)
+__noinline int route_learn(struct event *e, u64 sk, struct kt_route *fresh)
 {
-	struct kt_object_key key = { .gva = sk }, peer = { .gva = socket_key(e, fresh->peer) };
-	struct kt_socket *managed = bpf_map_lookup_elem(&sockets, &peer);
+	struct kt_object_key key = { .gva = sk }, peer = {};
+	struct kt_socket *managed;
 
+	if (!e || !fresh)
+		return 0;
+	peer.gva = socket_key(e, fresh->peer);
+	managed = bpf_map_lookup_elem(&sockets, &peer);
 	fresh->peer_since = managed ? managed->managed.since_ns : 0;
 	if (!e->failed)
 		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
+	return 0;
 }
 
 __noinline int tcp_send(struct event *e, u64 sk, u64 size)
