@@ -228,6 +228,8 @@ int handle_syscall(void *ctx)
 /* What goes out on a socket has a program of its own: it is the longest. */
 static __always_inline void syscall_sends(void *ctx, struct event *e)
 {
+	if (e->goes_on && !comes_again(e))
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_FLOWS);
 	if (e->sent_sk)
 		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
 	event_end(ctx, e);

@@ -115,29 +115,39 @@ static __always_inline void on_syscall_ioctl(struct event *e)
 #define IOCB_PREADV  7
 #define IOCB_PWRITEV 8
 #define IOCBS_MAX    64
+#define IOCBS_A_RUN  4
 
+static __always_inline void iocb_flows(struct event *e, u64 iocb)
+{
+	u16 opcode = g16(e, iocb + IOCB_OPCODE);
+	u32 fd = g32(e, iocb + IOCB_FD);
+
+	e->in = e->out = 0;
+	if (opcode == IOCB_PREAD || opcode == IOCB_PREADV)
+		e->in = file_of_descriptor(e, fd);
+	else if (opcode == IOCB_PWRITE || opcode == IOCB_PWRITEV)
+		e->out = file_of_descriptor(e, fd);
+	files_flow(e);
+}
+
+/* Some of the control blocks; each run of the program takes the next ones. */
 static __always_inline void on_syscall_aio(struct event *e)
 {
-	u32 word = syscall_is_compat(e) ? 4 : 8, fd;
-	u64 count = e->args[1], iocb;
-	u16 opcode;
+	u32 word = syscall_is_compat(e) ? 4 : 8;
+	u64 count = e->args[1];
 
 	user_memory(e);
-	for (u32 i = 0; i < IOCBS_MAX; i++) {
-		if (i >= count || e->failed)
+	for (u32 i = 0; i < IOCBS_A_RUN; i++) {
+		if (e->step >= count || e->failed)
 			return;
-		iocb = guest_read(e, e->args[2] + i * word, word);
-		opcode = g16(e, iocb + IOCB_OPCODE);
-		fd = g32(e, iocb + IOCB_FD);
-		e->in = e->out = 0;
-		if (opcode == IOCB_PREAD || opcode == IOCB_PREADV)
-			e->in = file_of_descriptor(e, fd);
-		else if (opcode == IOCB_PWRITE || opcode == IOCB_PWRITEV)
-			e->out = file_of_descriptor(e, fd);
-		files_flow(e);
+		iocb_flows(e, guest_read(e, e->args[2] + e->step * word, word));
+		e->step++;
 	}
-	if (count > IOCBS_MAX)
-		event_fail(e, KT_LOST_WALK_BOUND, e->args[2]);
+	e->goes_on = e->step < count && !e->failed;
+	if (e->step < IOCBS_MAX || !e->goes_on)
+		return;
+	e->goes_on = 0;
+	event_fail(e, KT_LOST_WALK_BOUND, e->args[2]);
 }
 
 #define SOL_TCP		     6
@@ -148,6 +158,7 @@ static __always_inline void on_syscall_flow(struct event *e)
 {
 	u32 mode;
 
+	e->goes_on = 0;
 	switch (e->row.kind) {
 	case SYSCALL_IOCTL:
 		on_syscall_ioctl(e);

@@ -16,10 +16,10 @@
 
 #include "user/engine_internal.h"
 
-#define FRAMES_MAX 8
-#define STACK_MAX 512
+#define FRAMES_MAX    8
+#define STACK_MAX     512
 #define FUNCTIONS_MAX 256
-#define PROGRAMS_MAX 64
+#define PROGRAMS_MAX  64
 
 struct function {
 	uint32_t start, end, depth; /* instructions; bytes */
