@@ -33,6 +33,7 @@ BPF_SRC  := $(wildcard bpf/*.bpf.c)
 SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
+BENCH_BIN := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
 .PHONY: all demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
@@ -69,6 +70,18 @@ $(OUT)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	$(call say,TEST,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LIB_OBJ) -lcmocka $(LIBS)
+
+# The programs' own map and skeleton: not the product's.
+$(OUT)/bench/bench.skel.h: tests/bench/bench.bpf.c tests/bench/bench.h bpf/kvmtaint.h
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $(@D)/bench.bpf.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(@D)/bench.bpf.o name bench_bpf > $@
+
+$(OUT)/bench/%: tests/bench/%.c $(OUT)/bench/bench.skel.h $(LIB_OBJ)
+	$(call say,BENCH,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -I$(OUT)/bench $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LIB_OBJ) -lcmocka $(LIBS)
 
 deps: $(OUT)/.deps ## install what the build needs (Debian packages)
 
@@ -122,4 +135,4 @@ clean: ## remove what was built (the lab's cache stays: .cache/)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
--include $(USER_OBJ:.o=.d) $(wildcard $(OUT)/*.bpf.d) $(wildcard $(OUT)/tests/*.d)
+-include $(USER_OBJ:.o=.d) $(wildcard $(OUT)/*.bpf.d) $(wildcard $(OUT)/tests/*.d) $(wildcard $(OUT)/bench/*.d)
