@@ -153,4 +153,109 @@ static inline void bench_world_open(struct bench_world *b, uint32_t objects)
 		     bpf_program__fd(b->w.engine->skel->progs.on_kvm_entry));
 }
 
+/* --- events ----------------------------------------------------------------- */
+
+#define CLEAN	0 /* tasks: BENCH_BATCH of these, as many managed ones, and children */
+#define MANAGED 16
+#define CHILD	32
+#define LABEL	1
+
+static inline void event(struct bench_world *b, int i, enum kt_hook hook, uint32_t who, uint64_t a0,
+			 uint64_t a1, uint64_t a2)
+{
+	const struct guest_profile *p = b->w.profile;
+
+	if (!p->hooks[hook].site.v)
+		die("this guest has no hook %d", hook);
+	b->bench->input[i] = (struct bench_event){
+		.rip = p->hooks[hook].site.v + 5,
+		/* By which "current" is read from the task's group_leader: itself. */
+		.gs_base =
+			task(&b->w, who) + p->guest.task_group_leader - p->guest.sym_current_task,
+		.args = { a0, a1, a2 },
+	};
+}
+
+static inline void manage_with(struct bench_world *b, const char *set, const void *key)
+{
+	struct {
+		struct kt_managed managed;
+		uint32_t judged_epoch;
+		char rest[256];
+	} value = { .managed = { .labels = LABEL, .told = LABEL, .own = LABEL, .since_ns = 1 },
+		    .judged_epoch = b->w.engine->skel->data->policy_epoch };
+
+	if (bpf_map_update_elem(engine_map_fd(b->w.engine, set), key, &value, BPF_ANY))
+		die("cannot manage one of %s: %s", set, strerror(errno));
+}
+
+static inline uint64_t image_socket(struct bench_world *b, const char *name)
+{
+	struct world *w = &b->w;
+
+	return peek(w, file_of(w, SERIES, w->holder, name) + w->profile->guest.file_private_data,
+		    8);
+}
+
+/* Changes this process's private copy of the image. */
+static inline void poke(struct bench_world *b, uint64_t gva, const void *value, size_t size)
+{
+	const struct kt_slot *slots;
+	size_t count;
+	uintptr_t at;
+	gpa_t gpa;
+
+	if (guest_translate(b->w.mem, &b->w.profile->guest, GVA(gva), &gpa))
+		die("the image has no page at %#lx", gva);
+	slots = guest_mem_slots(b->w.mem, &count);
+	at = slots[0].hva + gpa.v;
+	if (mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE))
+		die("mprotect: %s", strerror(errno));
+	memcpy((void *)at, value, size);
+}
+
+static inline uint64_t counter(struct bench_world *b, enum kt_counter which)
+{
+	uint64_t all[KT_COUNT_MAX];
+
+	if (engine_counters(b->w.engine, all))
+		die("cannot read the counters");
+	return all[which];
+}
+
+/* A connection to another machine, as test_engine has it; returns its struct socket. */
+static inline uint64_t remote_connection(struct bench_world *b)
+{
+	static const uint8_t address[4] = { 203, 0, 113, 9 };
+	const struct kt_guest *g = &b->w.profile->guest;
+	uint64_t socket = image_socket(b, "tcp4_client");
+	uint64_t sk = peek(&b->w, socket + g->socket_sk, 8);
+	uint32_t una = peek(&b->w, sk + g->tcp_snd_una, 4) + (1U << 30);
+
+	poke(b, sk + g->skc_daddr, address, sizeof(address));
+	poke(b, sk + g->tcp_snd_una, &una, sizeof(una));
+	poke(b, sk + g->tcp_snd_nxt, &una, sizeof(una));
+	return socket;
+}
+
+/* All of the image into memory: an absent page would stop this process, as it would a VMM. */
+static inline void touch_image(struct bench_world *b)
+{
+	size_t count;
+	const struct kt_slot *slots = guest_mem_slots(b->w.mem, &count);
+
+	for (uint64_t page = 0; page < slots[0].npages; page++)
+		(void)*(volatile char *)(uintptr_t)(slots[0].hva + page * 4096);
+}
+
+/* BENCH_BATCH managed processes. */
+static inline void manage_processes(struct bench_world *b)
+{
+	for (uint32_t n = MANAGED; n < MANAGED + BENCH_BATCH; n++) {
+		uint64_t signal = signal_of(&b->w, n);
+
+		manage_with(b, "processes", &signal);
+	}
+}
+
 #endif

@@ -16,10 +16,6 @@
 
 #define MAY_WRITE 2
 #define MAY_READ  4
-#define CLEAN	  0 /* tasks: BENCH_BATCH of these, then as many managed ones */
-#define MANAGED	  16
-#define CHILD	  32
-#define LABEL	  1
 #define WORST	  65536 /* ns: what takes longer counts as this */
 
 #define FEW	  10
@@ -52,22 +48,6 @@ struct stage {
 };
 
 /* --- running ---------------------------------------------------------------- */
-
-static void event(struct stage *s, int i, enum kt_hook hook, uint32_t who, uint64_t a0, uint64_t a1,
-		  uint64_t a2)
-{
-	const struct guest_profile *p = s->b.w.profile;
-
-	if (!p->hooks[hook].site.v)
-		die("this guest has no hook %d", hook);
-	s->b.bench->input[i] = (struct bench_event){
-		.rip = p->hooks[hook].site.v + 5,
-		/* By which "current" is read from the task's group_leader: itself. */
-		.gs_base =
-			task(&s->b.w, who) + p->guest.task_group_leader - p->guest.sym_current_task,
-		.args = { a0, a1, a2 },
-	};
-}
 
 static int take_record(void *ctx, const struct kt_record *record, size_t len)
 {
@@ -116,19 +96,6 @@ struct scene {
 	bool leaks;
 };
 
-static void manage_with(struct stage *s, const char *set, const void *key)
-{
-	struct {
-		struct kt_managed managed;
-		uint32_t judged_epoch;
-		char rest[256];
-	} value = { .managed = { .labels = LABEL, .told = LABEL, .own = LABEL, .since_ns = 1 },
-		    .judged_epoch = s->b.w.engine->skel->data->policy_epoch };
-
-	if (bpf_map_update_elem(engine_map_fd(s->b.w.engine, set), key, &value, BPF_ANY))
-		die("cannot manage one of %s: %s", set, strerror(errno));
-}
-
 static struct kt_file_key file_key(struct stage *s, uint64_t ino)
 {
 	struct world *w = &s->b.w;
@@ -156,80 +123,80 @@ static void files_are_managed(struct stage *s)
 	for (int i = 0; i < BENCH_BATCH; i++) {
 		struct kt_file_key key = file_key(s, FIRST_INO + i);
 
-		manage_with(s, "files", &key);
+		manage_with(&s->b, "files", &key);
 	}
 }
 
 static void sockets_are_managed(struct stage *s)
 {
 	for (int i = 0; i < BENCH_BATCH; i++)
-		manage_with(s, "sockets", &s->peer[i]);
+		manage_with(&s->b, "sockets", &s->peer[i]);
 }
 
 static void pipes_are_managed(struct stage *s)
 {
 	for (int i = 0; i < BENCH_BATCH; i++)
-		manage_with(s, "pipes", &s->pipe[i]);
+		manage_with(&s->b, "pipes", &s->pipe[i]);
 }
 
 static void read_clean(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_file_permission, CLEAN + i, s->file[i], MAY_READ, 0);
+	event(&s->b, i, KT_HOOK_file_permission, CLEAN + i, s->file[i], MAY_READ, 0);
 }
 
 static void write_clean(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_file_permission, CLEAN + i, s->file[i], MAY_WRITE, 0);
+	event(&s->b, i, KT_HOOK_file_permission, CLEAN + i, s->file[i], MAY_WRITE, 0);
 }
 
 static void read_managed(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_file_permission, MANAGED + i, s->file[i], MAY_READ, 0);
+	event(&s->b, i, KT_HOOK_file_permission, MANAGED + i, s->file[i], MAY_READ, 0);
 }
 
 static void write_managed(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_file_permission, MANAGED + i, s->file[i], MAY_WRITE, 0);
+	event(&s->b, i, KT_HOOK_file_permission, MANAGED + i, s->file[i], MAY_WRITE, 0);
 }
 
 static void pipe_read_clean(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_file_permission, CLEAN + i, s->pipe_file[i], MAY_READ, 0);
+	event(&s->b, i, KT_HOOK_file_permission, CLEAN + i, s->pipe_file[i], MAY_READ, 0);
 }
 
 static void pipe_write_managed(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_file_permission, MANAGED + i, s->pipe_file[i], MAY_WRITE, 0);
+	event(&s->b, i, KT_HOOK_file_permission, MANAGED + i, s->pipe_file[i], MAY_WRITE, 0);
 }
 
 static void send_clean(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_socket_sendmsg, CLEAN + i, s->sender[i], 0, 10);
+	event(&s->b, i, KT_HOOK_socket_sendmsg, CLEAN + i, s->sender[i], 0, 10);
 }
 
 static void send_managed(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_socket_sendmsg, MANAGED + i, s->sender[i], 0, 10);
+	event(&s->b, i, KT_HOOK_socket_sendmsg, MANAGED + i, s->sender[i], 0, 10);
 }
 
 static void receive_clean(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_socket_recvmsg, CLEAN + i, s->receiver[i], 0, 10);
+	event(&s->b, i, KT_HOOK_socket_recvmsg, CLEAN + i, s->receiver[i], 0, 10);
 }
 
 static void receive_managed(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_socket_recvmsg, MANAGED + i, s->receiver[i], 0, 10);
+	event(&s->b, i, KT_HOOK_socket_recvmsg, MANAGED + i, s->receiver[i], 0, 10);
 }
 
 static void tcp_send_clean(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_socket_sendmsg, CLEAN + i, s->tcp_client, 0, 10);
+	event(&s->b, i, KT_HOOK_socket_sendmsg, CLEAN + i, s->tcp_client, 0, 10);
 }
 
 static void tcp_send_managed(struct stage *s, int i)
 {
-	event(s, i, KT_HOOK_socket_sendmsg, MANAGED + i, s->tcp_client, 0, 10);
+	event(&s->b, i, KT_HOOK_socket_sendmsg, MANAGED + i, s->tcp_client, 0, 10);
 }
 
 /* A child, and its end. */
@@ -238,9 +205,9 @@ static void fork_of(struct stage *s, int i, uint32_t parent)
 	uint32_t child = CHILD + i / 2;
 
 	if (i % 2)
-		event(s, i, KT_HOOK_task_exit, child, task(&s->b.w, child), 1, 0);
+		event(&s->b, i, KT_HOOK_task_exit, child, task(&s->b.w, child), 1, 0);
 	else
-		event(s, i, KT_HOOK_task_new, parent, task(&s->b.w, child), 0, 0);
+		event(&s->b, i, KT_HOOK_task_new, parent, task(&s->b.w, child), 0, 0);
 }
 
 static void fork_clean(struct stage *s, int i)
@@ -260,50 +227,14 @@ static void first_touch(struct stage *s, int i)
 	read_clean(s, i);
 }
 
-static uint64_t image_socket(struct stage *s, const char *name)
-{
-	struct world *w = &s->b.w;
-
-	return peek(w, file_of(w, SERIES, w->holder, name) + w->profile->guest.file_private_data,
-		    8);
-}
-
-/* Changes this process's private copy of the image. */
-static void poke(struct stage *s, uint64_t gva, const void *value, size_t size)
-{
-	const struct kt_slot *slots;
-	size_t count;
-	uintptr_t at;
-	gpa_t gpa;
-
-	if (guest_translate(s->b.w.mem, &s->b.w.profile->guest, GVA(gva), &gpa))
-		die("the image has no page at %#lx", gva);
-	slots = guest_mem_slots(s->b.w.mem, &count);
-	at = slots[0].hva + gpa.v;
-	if (mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE))
-		die("mprotect: %s", strerror(errno));
-	memcpy((void *)at, value, size);
-}
-
 static void a_connection_of_the_image(struct stage *s)
 {
-	s->tcp_client = image_socket(s, "tcp4_client");
+	s->tcp_client = image_socket(&s->b, "tcp4_client");
 }
 
-/* A connection to another machine, as test_engine has it. */
 static void a_remote_connection(struct stage *s)
 {
-	static const uint8_t address[4] = { 203, 0, 113, 9 };
-	const struct kt_guest *g = &s->b.w.profile->guest;
-	uint64_t sk;
-	uint32_t una;
-
-	s->tcp_client = image_socket(s, "tcp4_client");
-	sk = peek(&s->b.w, s->tcp_client + g->socket_sk, 8);
-	una = peek(&s->b.w, sk + g->tcp_snd_una, 4) + (1U << 30);
-	poke(s, sk + g->skc_daddr, address, sizeof(address));
-	poke(s, sk + g->tcp_snd_una, &una, sizeof(una));
-	poke(s, sk + g->tcp_snd_nxt, &una, sizeof(una));
+	s->tcp_client = remote_connection(&s->b);
 }
 
 static const struct scene scenes[] = {
@@ -345,8 +276,8 @@ static void make_objects(struct stage *s)
 	uint64_t plain = file_of(w, SERIES, w->bystander, "plain");
 	uint64_t fifo = file_of(w, SERIES, w->holder, "fifo");
 	uint64_t inode = peek(w, plain + g->file_inode, 8);
-	uint64_t sender = image_socket(s, "unix_stream_0"),
-		 receiver = image_socket(s, "unix_stream_1");
+	uint64_t sender = image_socket(&s->b, "unix_stream_0"),
+		 receiver = image_socket(&s->b, "unix_stream_1");
 
 	for (int i = 0; i < BENCH_BATCH; i++) {
 		uint64_t from;
@@ -369,20 +300,10 @@ static void make_objects(struct stage *s)
 
 static void stage_open(struct stage *s)
 {
-	const struct kt_slot *slots;
-	size_t count;
-
 	bench_world_open(&s->b, MANY + MANY / 2);
-	/* All of it into memory: an absent page would stop this process, as it would a VMM. */
-	slots = guest_mem_slots(s->b.w.mem, &count);
-	for (uint64_t page = 0; page < slots[0].npages; page++)
-		(void)*(volatile char *)(uintptr_t)(slots[0].hva + page * 4096);
+	touch_image(&s->b);
 	make_objects(s);
-	for (uint32_t n = MANAGED; n < MANAGED + BENCH_BATCH; n++) {
-		uint64_t signal = signal_of(&s->b.w, n);
-
-		manage_with(s, "processes", &signal);
-	}
+	manage_processes(&s->b);
 	s->next_ino = 1ULL << 32;
 	s->random = 88172645463325252ULL;
 }
@@ -400,15 +321,6 @@ static void scene_batch(struct stage *s, const struct scene *scene)
 	for (int i = 0; scene->every_time && i < BENCH_BATCH; i++)
 		scene->next(s, i);
 	run_program(s->b.skel->progs.time_events, s->b.vcpu);
-}
-
-static uint64_t counter(struct stage *s, enum kt_counter which)
-{
-	uint64_t all[KT_COUNT_MAX];
-
-	if (engine_counters(s->b.w.engine, all))
-		die("cannot read the counters");
-	return all[which];
 }
 
 /* --- measuring ---------------------------------------------------------------- */
@@ -481,8 +393,8 @@ static void measure(struct stage *s, const struct scene *scene, uint64_t events,
 		drain(s);
 	}
 	s->records = s->leaks = 0;
-	traps = counter(s, KT_COUNT_TRAPS);
-	judged = counter(s, KT_COUNT_JUDGED);
+	traps = counter(&s->b, KT_COUNT_TRAPS);
+	judged = counter(&s->b, KT_COUNT_JUDGED);
 	for (uint64_t batch = 0; batch < events / BENCH_BATCH; batch++) {
 		scene_batch(s, scene);
 		for (int i = 0; i < BENCH_BATCH; i++) {
@@ -494,9 +406,9 @@ static void measure(struct stage *s, const struct scene *scene, uint64_t events,
 			drain(s);
 	}
 	events = events / BENCH_BATCH * BENCH_BATCH;
-	if (counter(s, KT_COUNT_TRAPS) - traps != events)
+	if (counter(&s->b, KT_COUNT_TRAPS) - traps != events)
 		die("%s: not every event was taken", scene->name);
-	if (counter(s, KT_COUNT_JUDGED) - judged != (scene->every_time ? events : 0))
+	if (counter(&s->b, KT_COUNT_JUDGED) - judged != (scene->every_time ? events : 0))
 		die("%s: paths were judged that should not have been, or the other way round",
 		    scene->name);
 	check_records(s, scene, events);
@@ -641,11 +553,11 @@ static void manage_many(struct stage *s, uint32_t count)
 
 	for (uint32_t n = 0; n < count; n++) {
 		file.ino = FIRST_INO + n;
-		manage_with(s, "files", &file);
+		manage_with(&s->b, "files", &file);
 		key = FIRST_SIGNAL + (uint64_t)n * SPACING;
-		manage_with(s, "processes", &key);
+		manage_with(&s->b, "processes", &key);
 		key = FIRST_SOCKET + (uint64_t)n * SPACING;
-		manage_with(s, "sockets", &key);
+		manage_with(&s->b, "sockets", &key);
 	}
 	s->managed = count;
 }
