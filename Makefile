@@ -35,7 +35,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
 BENCH_BIN := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup install clean help deps format
+.PHONY: all bench demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -78,6 +78,11 @@ $(OUT)/bench/bench.skel.h: tests/bench/bench.bpf.c tests/bench/bench.h bpf/kvmta
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $(@D)/bench.bpf.o $<
 	$(Q)$(BPFTOOL) gen skeleton $(@D)/bench.bpf.o name bench_bpf > $@
 
+$(OUT)/bench/tracer.bpf.o: tests/bench/tracer.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
 $(OUT)/bench/%: tests/bench/%.c $(OUT)/bench/bench.skel.h $(LIB_OBJ)
 	$(call say,BENCH,$@)
 	$(Q)mkdir -p $(@D)
@@ -115,6 +120,9 @@ check-verdicts: test-setup ## leaks blocked and paused, in full, in the lab; abo
 
 races: test-setup ## a million races natively on a pipe and on a UNIX socket
 	$(Q)KT_RACE_ROUNDS=1000000 tests/suites/40-races native
+
+bench: test-setup $(BENCH_BIN) $(OUT)/bench/tracer.bpf.o ## what it costs: tables, and bench.json; about 20 minutes
+	$(Q)tests/bench/run
 
 channels: all ## every channel in a guest: make channels GUEST=6.12 CHANNELS="pipe/ file/write"
 	$(Q)tests/channels/run --kernel $(GUEST) $(CHANNELS)
