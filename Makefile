@@ -96,7 +96,7 @@ demo: all ## a real guest's secret leaves by a real scp, and is seen
 test-setup: all
 	$(Q)scripts/deps check lab
 	$(Q)scripts/ram-image 5.10 6.1 6.12 6.18 7
-	$(Q)$(MAKE) -j$$(nproc) $(UNIT_BIN)
+	$(Q)$(MAKE) -j$$(nproc) $(UNIT_BIN) $(BENCH_BIN)
 
 unit: test-setup ## unit tests alone
 	$(Q)tests/run unit
