@@ -110,10 +110,9 @@ def lmbench(bench):
         paper = PAPER_LMBENCH.get(row)
         rows.append([LMBENCH[row], *(f"{each[trap][key]:g}" for trap in ("patch", "shim") for key in ("ratio", "managed_ratio")),
                      f"{paper[1] / paper[0]:.2f}" if paper else "–"])
-    rounds = min(each["rounds"] for each in bench["lmbench"].values())
     return ["#### LMbench", "",
             "Ratios from the emulator, to the same program untraced in the same run: they stand for no real host, where an exit costs",
-            f"less by far against a system call (`tests/bench/run loads`, LMbench's own programs in the guest, median of {rounds} rounds).", "",
+            "less by far against a system call (`tests/bench/run loads`; LMbench's own programs, in a guest with one vCPU).", "",
             *table(["", "`patch`, unmanaged", "managed", "`shim`, unmanaged", "managed", "the paper, on hardware"], rows)]
 
 
