@@ -275,6 +275,14 @@ part_timeout() {
 	wait $sender
 	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ] && grep -q '"by":"end"' "$records"
 	verdict end-of-the-trace-blocks $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	start timeout-allows --on-leak pause --pause-timeout 1 --on-timeout allow
+	send_in_guest udp4/send
+	wait_for '"event":"resumed","verdict":"allowed","by":"timeout"'; verdict timeout-allows-record $? "no record"
+	wait $sender
+	sleep 0.5
+	[ "$(cat "$OUT/pause.leaker")" = "udp4 send: 600 1" ] && [ "$(arrived)" -gt 500 ]
+	verdict timeout-allows-arrives $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	stop timeout-allows
 }
 
 # What a guest up to 6.4 sends by sendfile() cannot be stopped; the VM stands on.
