@@ -33,8 +33,9 @@ BPF_SRC  := $(wildcard bpf/*.bpf.c)
 SKELS    := $(BPF_SRC:bpf/%.bpf.c=$(OUT)/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
+BENCH_BIN := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup install clean help deps format
+.PHONY: all bench demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -70,6 +71,23 @@ $(OUT)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LIB_OBJ) -lcmocka $(LIBS)
 
+# The programs' own map and skeleton: not the product's.
+$(OUT)/bench/bench.skel.h: tests/bench/bench.bpf.c tests/bench/bench.h bpf/kvmtaint.h
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $(@D)/bench.bpf.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(@D)/bench.bpf.o name bench_bpf > $@
+
+$(OUT)/bench/tracer.bpf.o: tests/bench/tracer.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(OUT)/bench/%: tests/bench/%.c $(OUT)/bench/bench.skel.h $(LIB_OBJ)
+	$(call say,BENCH,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -I$(OUT)/bench $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LIB_OBJ) -lcmocka $(LIBS)
+
 deps: $(OUT)/.deps ## install what the build needs (Debian packages)
 
 demo: all ## a real guest's secret leaves by a real scp, and is seen
@@ -78,7 +96,7 @@ demo: all ## a real guest's secret leaves by a real scp, and is seen
 test-setup: all
 	$(Q)scripts/deps check lab
 	$(Q)scripts/ram-image 5.10 6.1 6.12 6.18 7
-	$(Q)$(MAKE) -j$$(nproc) $(UNIT_BIN)
+	$(Q)$(MAKE) -j$$(nproc) $(UNIT_BIN) $(BENCH_BIN)
 
 unit: test-setup ## unit tests alone
 	$(Q)tests/run unit
@@ -103,6 +121,9 @@ check-verdicts: test-setup ## leaks blocked and paused, in full, in the lab; abo
 races: test-setup ## a million races natively on a pipe and on a UNIX socket
 	$(Q)KT_RACE_ROUNDS=1000000 tests/suites/40-races native
 
+bench: test-setup $(BENCH_BIN) $(OUT)/bench/tracer.bpf.o ## what it costs: tables, and bench.json; about 20 minutes
+	$(Q)tests/bench/run
+
 channels: all ## every channel in a guest: make channels GUEST=6.12 CHANNELS="pipe/ file/write"
 	$(Q)tests/channels/run --kernel $(GUEST) $(CHANNELS)
 
@@ -122,4 +143,4 @@ clean: ## remove what was built (the lab's cache stays: .cache/)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
--include $(USER_OBJ:.o=.d) $(wildcard $(OUT)/*.bpf.d) $(wildcard $(OUT)/tests/*.d)
+-include $(USER_OBJ:.o=.d) $(wildcard $(OUT)/*.bpf.d) $(wildcard $(OUT)/tests/*.d) $(wildcard $(OUT)/bench/*.d)

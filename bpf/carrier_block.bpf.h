@@ -89,11 +89,10 @@ __noinline int carrier_is_disk(struct event *e, u64 disk)
 	return e->failed ? 0 : S_IFBLK;
 }
 
-/* What the file system lies on becomes the carrier at hand; 0: nothing, and none does. */
-static __always_inline int carrier_is_medium(struct event *e, u64 sb)
+/* What a file system lies on, its s_bdev, becomes the carrier at hand; 0: nothing, and none does.
+ */
+static __always_inline int carrier_is_medium(struct event *e, u64 bdev)
 {
-	u64 bdev = g64(e, sb + guest.sb_bdev);
-
 	if (!bdev || guest.bdev_disk == KT_ABSENT)
 		return 0;
 	e->file = 0;

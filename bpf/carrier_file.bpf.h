@@ -114,13 +114,15 @@ static __always_inline void policy_touch(struct event *e)
  * What the disk or image under the file at hand has by itself, not by the files
  * in it, any file may hold: it joins the file.
  */
-static __always_inline void medium_touch(struct event *e)
+static __always_inline void medium_touch(struct event *e, u64 bdev)
 {
 	struct kt_managed *medium;
 	u64 labels;
 
+	if (!bdev)
+		return;
 	content_keep(e);
-	if (!carrier_is_medium(e, g64(e, e->carrier + guest.inode_sb))) {
+	if (!carrier_is_medium(e, bdev)) {
 		content_at_hand(e);
 		return;
 	}
@@ -144,8 +146,10 @@ static __always_inline void medium_touch(struct event *e)
 
 static __always_inline void file_first_touch(struct event *e)
 {
+	u64 bdev = e->bdev;
+
 	policy_touch(e);
-	medium_touch(e);
+	medium_touch(e, bdev);
 }
 
 /* What a dentry names becomes the carrier at hand; false: it is no carrier. */
@@ -197,18 +201,19 @@ static __always_inline int carrier_is_memory_file(struct event *e, u64 file, u64
  */
 __noinline int carrier_is_file(struct event *e, u64 file)
 {
-	u64 inode;
+	struct kt_file_key key = {};
+	u64 inode, sb;
 	u32 kind;
 
 	if (!e)
 		return 0;
 	inode = g64(e, file + guest.file_inode);
-	kind = g16(e, inode + guest.inode_mode) & S_IFMT;
+	kind = inode_look(e, inode, &sb, &key);
 	e->file = file;
 	e->dentry = 0;
 	switch (kind) {
 	case S_IFREG:
-		if (!carrier_is_inode(e, inode))
+		if (!carrier_is_looked(e, inode, sb, &key))
 			return carrier_is_memory_file(e, file, inode);
 		file_first_touch(e);
 		return S_IFREG;
@@ -218,8 +223,7 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 			file_first_touch(e);
 		return kind;
 	case S_IFIFO:
-		carrier_is_pipe(e, g64(e, file + guest.file_private_data),
-				g64(e, inode + guest.inode_ino));
+		carrier_is_pipe(e, g64(e, file + guest.file_private_data), key.ino);
 		return S_IFIFO;
 	case S_IFSOCK:
 		carrier_is_socket(e,

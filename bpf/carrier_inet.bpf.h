@@ -221,18 +221,20 @@ static __always_inline struct kt_route *route_begin(struct event *e, u64 ports)
 	return &fresh->route;
 }
 
-__noinline int route_learn(struct event *e, u64 sk, struct kt_route *fresh)
+/* The route in the making is sk's. */
+__noinline int route_learn(struct event *e, u64 sk)
 {
 	struct kt_object_key key = { .gva = sk }, peer = {};
+	struct fresh *fresh = fresh_entry();
 	struct kt_socket *managed;
 
 	if (!e || !fresh)
 		return 0;
-	peer.gva = socket_key(e, fresh->peer);
+	peer.gva = socket_key(e, fresh->route.peer);
 	managed = bpf_map_lookup_elem(&sockets, &peer);
-	fresh->peer_since = managed ? managed->managed.since_ns : 0;
+	fresh->route.peer_since = managed ? managed->managed.since_ns : 0;
 	if (!e->failed)
-		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
+		bpf_map_update_elem(&routes, &key, &fresh->route, BPF_ANY);
 	return 0;
 }
 
@@ -265,7 +267,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 	if (!early && tcp_receiver(e, sk)) {
 		fresh->peer = e->found[0];
 		receivers_join(e);
-		route_learn(e, sk, fresh);
+		route_learn(e, sk);
 		early_drop(sk);
 		return 0;
 	}
@@ -276,7 +278,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 		early_add(e, sk);
 	} else {
 		early_drop(sk);
-		route_learn(e, sk, fresh);
+		route_learn(e, sk);
 	}
 	return leak(e, sk, fresh->leak_kind, size);
 }

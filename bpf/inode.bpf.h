@@ -52,23 +52,46 @@ static __always_inline bool fs_is_storage(u64 magic)
 	return true;
 }
 
+#define INODE_GLANCE 128 /* mode, superblock, number; from 6.12 on the generation too */
+#define SB_GLANCE    256
+
 /*
  * Which file system: a device number is another's after an unmount, and another
  * one after the next mount, where it is not a disk's own (btrfs, loop, tmpfs).
  */
-static __always_inline u32 fs_identity(struct event *e, u64 sb)
+static __always_inline u32 fs_identity(struct event *e, u64 sb, u32 dev)
 {
-	u64 low = g64(e, sb + guest.sb_uuid), high = g64(e, sb + guest.sb_uuid + 8);
-	u64 mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+	u64 low, high, mixed;
 
-	return low | high ? mixed >> 32 : g32(e, sb + guest.sb_dev);
+	guest_glance(e, sb + guest.sb_uuid, 16);
+	low = e->glance[0];
+	high = e->glance[1];
+	mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+	return low | high ? mixed >> 32 : dev;
 }
 
-static __always_inline void inode_key(struct event *e, u64 inode, u64 sb, struct kt_file_key *key)
+/* What an inode says of itself; its kind (S_IFMT). */
+static __always_inline u32 inode_look(struct event *e, u64 inode, u64 *sb, struct kt_file_key *key)
 {
-	key->ino = g64(e, inode + guest.inode_ino);
-	key->fs = fs_identity(e, sb);
-	key->generation = g32(e, inode + guest.inode_generation);
+	guest_glance(e, inode, INODE_GLANCE);
+	*sb = glanced(e, inode, guest.inode_sb, 8, INODE_GLANCE);
+	key->ino = glanced(e, inode, guest.inode_ino, 8, INODE_GLANCE);
+	key->generation = glanced(e, inode, guest.inode_generation, 4, INODE_GLANCE);
+	return glanced(e, inode, guest.inode_mode, 2, INODE_GLANCE) & S_IFMT;
+}
+
+/* And its file system: the magic number. */
+static __always_inline u64 sb_look(struct event *e, u64 sb, struct kt_file_key *key)
+{
+	u64 magic;
+	u32 dev;
+
+	guest_glance(e, sb, SB_GLANCE);
+	magic = glanced(e, sb, guest.sb_magic, 8, SB_GLANCE);
+	e->bdev = glanced(e, sb, guest.sb_bdev, 8, SB_GLANCE);
+	dev = glanced(e, sb, guest.sb_dev, 4, SB_GLANCE);
+	key->fs = fs_is_storage(magic) ? fs_identity(e, sb, dev) : 0;
+	return magic;
 }
 
 /* A word of a guest's module, whose layout is not sure: not mapped is no failure, but 0. */
@@ -144,28 +167,38 @@ __noinline u64 overlay_bottom(struct event *e, u64 inode)
 	return inode;
 }
 
-/* The regular file of an inode becomes the carrier at hand; false: not one. */
-static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
+/* The regular file of an inode that was looked at becomes the carrier at hand; false: not one. */
+static __always_inline bool carrier_is_looked(struct event *e, u64 inode, u64 sb,
+					      struct kt_file_key *key)
 {
-	u64 sb = g64(e, inode + guest.inode_sb), magic = g64(e, sb + guest.sb_magic), bottom;
+	u64 magic = sb_look(e, sb, key), bottom;
 
 	if (!fs_is_storage(magic))
 		return false;
-	inode_key(e, inode, sb, &e->name_key);
-	e->key = e->name_key;
+	e->name_key = *key;
+	e->key = *key;
 	e->overlaid = 0;
 	if (magic == OVERLAYFS_MAGIC) {
 		bottom = overlay_bottom(e, inode);
 		e->overlaid = bottom != inode;
 		inode = bottom;
-		sb = g64(e, inode + guest.inode_sb);
-		magic = g64(e, sb + guest.sb_magic);
-		inode_key(e, inode, sb, &e->key);
+		inode_look(e, inode, &sb, key);
+		magic = sb_look(e, sb, key);
+		e->key = *key;
 	}
 	e->fuse = magic == FUSE_SUPER_MAGIC ? sb : 0;
 	e->carrier_kind = KT_KIND_FILE;
 	e->carrier = inode;
 	return !e->failed;
+}
+
+static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
+{
+	struct kt_file_key key = {};
+	u64 sb;
+
+	inode_look(e, inode, &sb, &key);
+	return carrier_is_looked(e, inode, sb, &key);
 }
 
 #endif

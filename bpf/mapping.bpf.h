@@ -313,7 +313,7 @@ __noinline int mapping_medium(struct event *e)
 	given->ino = item->key.ino;
 	given->generation = item->key.generation;
 	e->content_written = item->written;
-	if (carrier_is_medium(e, g64(e, item->carrier + guest.inode_sb)))
+	if (carrier_is_medium(e, g64(e, g64(e, item->carrier + guest.inode_sb) + guest.sb_bdev)))
 		return FOUND_MEDIUM;
 	return FOUND_NOTHING;
 }

@@ -74,6 +74,7 @@ __u32 labels_used = KT_LABELS_MAX;
 __u32 udp_hash = 0;
 
 #define SCRATCH_SIZE 512
+#define GLANCE_SIZE  256 /* of an object of the guest, read at once; a power of two */
 #define SLOT_STACK   32 /* deepest memslot tree: 2 log2(KT_SLOTS_MAX) is less */
 #define GROWN_MAX    1024 /* what one event may make grow */
 #define FOUND_MAX    8 /* sockets that share a port (SO_REUSEPORT) and get one datagram */
@@ -285,6 +286,9 @@ struct event {
 	struct kt_held plan; /* how the send can be stopped, or why not */
 
 	u64 carrier_ino; /* of a pipe */
+	u64 bdev; /* that the file system of the file at hand lies on, when it was taken up; 0: none
+		   */
+	u64 glance[GLANCE_SIZE / 8];
 	u8 scratch[SCRATCH_SIZE];
 	char path[KT_PATH_MAX + PATH_SLACK];
 	struct kt_record record;

@@ -144,7 +144,7 @@ __noinline int storage_leak(struct event *e, u64 task, u64 labels, u32 from)
 	kind = storage_outside(e, type, from);
 	if (!kind)
 		return 0;
-	process.gva = g64(e, task + guest.task_signal);
+	process.gva = process_key(e, task, 0);
 	managed = bpf_map_lookup_elem(&processes, &process);
 	key.process = process.gva;
 	key.since_ns = managed ? managed->managed.since_ns : 0;

@@ -35,11 +35,12 @@ static __always_inline void files_flow(struct event *e)
 		file_is_written(e, e->out);
 }
 
-/* include/uapi/linux/fs.h, userfaultfd.h */
+/* include/uapi/linux/fs.h, userfaultfd.h, asm-generic/ioctls.h */
 #define FICLONE	      0x40049409
 #define FICLONERANGE  0x4020940d
 #define FIDEDUPERANGE 0xc0189436
 #define UFFDIO_COPY   0xc028aa03
+#define TIOCSTI	      0x5412
 #define DEDUPE_COUNT  16 /* struct file_dedupe_range */
 #define DEDUPE_INFO   24
 #define DEDUPE_SIZE   32
@@ -81,7 +82,7 @@ static __always_inline void userfault_copies(struct event *e, u64 file)
 
 static __always_inline void on_syscall_ioctl(struct event *e)
 {
-	u64 file = file_of_descriptor(e, e->args[0]);
+	u64 file = file_of_descriptor(e, e->args[0]), tty;
 
 	if (!file)
 		return;
@@ -100,6 +101,11 @@ static __always_inline void on_syscall_ioctl(struct event *e)
 		return;
 	case UFFDIO_COPY:
 		userfault_copies(e, file);
+		return;
+	case TIOCSTI:
+		tty = tty_of_file(e, file);
+		if (tty && actor_labels(e))
+			tty_is_typed_at(e, tty);
 		return;
 	default:
 		return;
@@ -237,11 +243,11 @@ static __always_inline void on_syscall_object(struct event *e)
 		return;
 	case SYSCALL_GETXATTR:
 		if (carrier_is_attribute(e, file_of_descriptor(e, e->args[0])))
-			read_from(e, KT_FLOW_READ);
+			attribute_is_read(e);
 		return;
 	case SYSCALL_SETXATTR:
 		if (actor_labels(e) && carrier_is_attribute(e, file_of_descriptor(e, e->args[0])))
-			write_to(e, KT_FLOW_WRITE);
+			attribute_is_written(e);
 		return;
 	case SYSCALL_MSGSND:
 	case SYSCALL_MSGRCV:

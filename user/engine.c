@@ -58,11 +58,11 @@ static uint64_t host_symbol(const char *wanted)
 	return 0;
 }
 
-static void describe_host(struct engine *engine, const struct vm_info *vm)
+static void describe_host(struct engine *engine, const struct vm_info *vm, bool is_amd)
 {
 	struct kvmtaint *skel = engine->skel;
 
-	skel->rodata->host_is_amd = cpu_has("svm");
+	skel->rodata->host_is_amd = is_amd;
 	skel->rodata->host_levels = cpu_has("la57") ? 5 : 4;
 	if (!vm)
 		return;
@@ -395,15 +395,16 @@ static void say_not_loaded(const struct kvmtaint *skel, int error, char *err, si
 static int open_and_load(struct engine *engine, const struct engine_options *opt, char *err,
 			 size_t err_len)
 {
+	LIBBPF_OPTS(bpf_object_open_opts, how, .btf_custom_path = opt->host_btf);
 	struct kvmtaint *skel;
 	int ret;
 
-	skel = engine->skel = kvmtaint__open();
+	skel = engine->skel = kvmtaint__open_opts(&how);
 	if (!skel) {
 		snprintf(err, err_len, "cannot open the BPF engine: %s", strerror(errno));
 		return -errno;
 	}
-	describe_host(engine, opt->vm);
+	describe_host(engine, opt->vm, opt->host_btf || cpu_has("svm"));
 	skel->rodata->guest = opt->profile->guest;
 	skel->rodata->dfa_loaded = opt->dfa != NULL;
 	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)

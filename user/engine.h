@@ -49,6 +49,8 @@ struct engine_options {
 	bool pause_on_spread; /* the VM stands at the first touch of each label */
 	bool tell_allowed; /* a record for each allowed send */
 	bool stop_if_orphaned; /* should kvmtaint be killed, what waits is stopped, not sent */
+	/* Of benchmarks: a file with the types of an AMD host that is made up; NULL: this host. */
+	const char *host_btf;
 };
 
 /*

@@ -76,7 +76,7 @@ static void add_path(struct json_object *to, const struct kt_record *rec, const 
 	if (record_path_owner(rec) == o) {
 		json_add_bytes(to, "path", rec->path, rec->path_len);
 		if (rec->flags & KT_RECORD_PATH_CUT)
-			json_object_object_add(to, "path_cut", json_object_new_boolean(true));
+			json_add_new(to, "path_cut", json_object_new_boolean(true));
 	}
 	/* The kernel's own form: include/linux/kdev_t.h. */
 	snprintf(dev, sizeof(dev), "%u:%u", o->dev >> 20, o->dev & 0xfffff);
@@ -107,17 +107,17 @@ static void add_socket(struct json_object *to, const struct kt_object *o)
 		if (len || abstract)
 			json_add_bytes(to, "name", name, len);
 		if (abstract)
-			json_object_object_add(to, "abstract", json_object_new_boolean(true));
+			json_add_new(to, "abstract", json_object_new_boolean(true));
 	}
 	if (o->family != AF_INET && o->family != AF_INET6)
 		return;
 	json_add_string(to, "transport", record_protocol_name(o, buf, sizeof(buf)));
 	side = json_object_new_object();
 	add_endpoint(side, &o->local);
-	json_object_object_add(to, "local", side);
+	json_add_new(to, "local", side);
 	side = json_object_new_object();
 	add_endpoint(side, &o->remote);
-	json_object_object_add(to, "remote", side);
+	json_add_new(to, "remote", side);
 }
 
 static void add_key(struct json_object *to, const struct kt_object *o)
@@ -146,9 +146,9 @@ static void add_remote_cause(struct json_object *to, const struct kt_object *o)
 	struct json_object *cause = json_object_new_object(), *vm = json_object_new_object();
 
 	add_vm(vm, o);
-	json_object_object_add(cause, "vm", vm);
+	json_add_new(cause, "vm", vm);
 	json_add_number(cause, "seq", o->ino);
-	json_object_object_add(to, "remote_cause", cause);
+	json_add_new(to, "remote_cause", cause);
 }
 
 static struct json_object *object_json(const struct kt_record *rec, const struct kt_object *o)
@@ -207,7 +207,7 @@ static struct json_object *begin(const struct record_context *ctx, uint64_t seq,
 	json_add_string(to, "type", type);
 	json_add_number(vm, "pid", ctx->vm_pid);
 	json_add_bytes(vm, "name", ctx->vm_name, strlen(ctx->vm_name));
-	json_object_object_add(to, "vm", vm);
+	json_add_new(to, "vm", vm);
 	return to;
 }
 
@@ -226,20 +226,20 @@ static void add_actor(struct json_object *to, const struct kt_record *rec)
 	add_comm(process, &rec->actor);
 	json_add_number(process, "uid", rec->actor.uid);
 	if (rec->flags & KT_RECORD_KTHREAD)
-		json_object_object_add(process, "kthread", json_object_new_boolean(true));
+		json_add_new(process, "kthread", json_object_new_boolean(true));
 	if (rec->flags & KT_RECORD_IO_WORKER)
-		json_object_object_add(process, "io_worker", json_object_new_boolean(true));
-	json_object_object_add(to, "process", process);
+		json_add_new(process, "io_worker", json_object_new_boolean(true));
+	json_add_new(to, "process", process);
 }
 
 static void add_spread(struct json_object *to, const struct record_context *ctx,
 		       const struct kt_record *rec)
 {
 	json_add_string(to, "flow", record_flow_name(rec->flow));
-	json_object_object_add(to, "source", object_json(rec, &rec->source));
-	json_object_object_add(to, "target", object_json(rec, &rec->target));
-	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
-	json_object_object_add(to, "added", labels_json(ctx, rec->added));
+	json_add_new(to, "source", object_json(rec, &rec->source));
+	json_add_new(to, "target", object_json(rec, &rec->target));
+	json_add_new(to, "labels", labels_json(ctx, rec->labels));
+	json_add_new(to, "added", labels_json(ctx, rec->added));
 	json_add_number(to, "cause", rec->cause);
 	if (rec->source.kind == KT_KIND_VM)
 		add_remote_cause(to, &rec->source);
@@ -252,7 +252,7 @@ static void add_leak_by_storage(struct json_object *to, const struct kt_record *
 	const struct kt_object *o = &rec->target;
 	struct json_object *destination = json_object_new_object();
 
-	json_object_object_add(to, "source", object_json(rec, &rec->source));
+	json_add_new(to, "source", object_json(rec, &rec->source));
 	if (o->kind == KT_KIND_DISK) {
 		add_disk(destination, rec, o);
 	} else {
@@ -263,7 +263,7 @@ static void add_leak_by_storage(struct json_object *to, const struct kt_record *
 				       strnlen(o->name, sizeof(o->name)));
 		add_file(destination, rec, o);
 	}
-	json_object_object_add(to, "destination", destination);
+	json_add_new(to, "destination", destination);
 }
 
 /* By a socket: where it goes, and which socket. */
@@ -274,16 +274,16 @@ static void add_leak_by_socket(struct json_object *to, const struct kt_object *o
 	char buf[32];
 
 	add_endpoint(end, &o->local);
-	json_object_object_add(to, "source", end);
+	json_add_new(to, "source", end);
 	end = json_object_new_object();
 	json_add_string(end, "family", record_family_name(family, buf, sizeof(buf)));
 	json_add_string(end, "transport", record_protocol_name(o, buf, sizeof(buf)));
 	add_destination(end, o);
-	json_object_object_add(to, "destination", end);
+	json_add_new(to, "destination", end);
 	end = json_object_new_object();
 	json_add_number(end, "inode", o->ino);
 	json_add_address(end, "object", o->gva);
-	json_object_object_add(to, "socket", end);
+	json_add_new(to, "socket", end);
 }
 
 static void add_leak(struct json_object *to, const struct record_context *ctx,
@@ -299,21 +299,21 @@ static void add_leak(struct json_object *to, const struct record_context *ctx,
 	if (o->kind == KT_KIND_DEVICE) {
 		device = json_object_new_object();
 		json_add_bytes(device, "device", o->name, name_length(o));
-		json_object_object_add(to, "destination", device);
+		json_add_new(to, "destination", device);
 	} else if (o->kind == KT_KIND_FILE || o->kind == KT_KIND_DISK) {
 		add_leak_by_storage(to, rec);
 	} else {
 		add_leak_by_socket(to, o);
 	}
-	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_new(to, "labels", labels_json(ctx, rec->labels));
 	json_add_number(to, "cause", rec->cause);
 }
 
 static void add_gone(struct json_object *to, const struct record_context *ctx,
 		     const struct kt_record *rec)
 {
-	json_object_object_add(to, "target", object_json(rec, &rec->target));
-	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+	json_add_new(to, "target", object_json(rec, &rec->target));
+	json_add_new(to, "labels", labels_json(ctx, rec->labels));
 	json_add_number(to, "cause", rec->cause);
 	json_add_number(to, "previous", rec->previous);
 }
@@ -331,8 +331,8 @@ static void add_lost(struct json_object *to, const struct record_context *ctx,
 		return;
 	/* What the table had no room for, and what it counts as having from now on. */
 	if (rec->target.kind)
-		json_object_object_add(to, "target", object_json(rec, &rec->target));
-	json_object_object_add(to, "labels", labels_json(ctx, rec->labels));
+		json_add_new(to, "target", object_json(rec, &rec->target));
+	json_add_new(to, "labels", labels_json(ctx, rec->labels));
 	json_add_number(to, "cause", rec->cause);
 }
 
@@ -485,10 +485,10 @@ static struct json_object *guest_json(const struct guest_profile *profile)
 static void add_armed(struct json_object *to, enum trap_kind trap,
 		      const struct guest_profile *profile, uint64_t held_ns)
 {
-	json_object_object_add(to, "guest", guest_json(profile));
+	json_add_new(to, "guest", guest_json(profile));
 	json_add_string(to, "trap", trap_kind_name(trap));
-	json_object_object_add(to, "hooks", hooks_json(trap, profile));
-	json_object_object_add(to, "missing", missing_json(trap, profile));
+	json_add_new(to, "hooks", hooks_json(trap, profile));
+	json_add_new(to, "missing", missing_json(trap, profile));
 	json_add_number(to, "held_ns", held_ns);
 }
 
@@ -502,7 +502,7 @@ char *record_start_line(const struct record_context *ctx, uint64_t seq,
 			       (unsigned long long)seq);
 	to = begin(ctx, seq, record_now(), "start");
 	json_add_string(to, "version", KVMTAINT_VERSION);
-	json_object_object_add(to, "labels", labels_json(ctx, all_labels(ctx)));
+	json_add_new(to, "labels", labels_json(ctx, all_labels(ctx)));
 	if (profile)
 		add_armed(to, ctx->trap, profile, held_ns);
 	return json_take_line(to);
@@ -546,14 +546,14 @@ char *record_guest_line(const struct record_context *ctx, uint64_t seq,
 		add_armed(to, ctx->trap, guest->profile, guest->held_ns);
 		break;
 	case GUEST_GONE:
-		json_object_object_add(to, "guest", guest_json(guest->profile));
+		json_add_new(to, "guest", guest_json(guest->profile));
 		break;
 	case GUEST_CHANGED:
 		for (i = 0; i < TRAP_LEN; i++)
 			snprintf(bytes + 2 * i, 3, "%02x", guest->found[i]);
 		json_add_string(to, "function", guest->function);
 		json_add_string(to, "bytes", bytes);
-		json_object_object_add(to, "planted", json_object_new_boolean(guest->planted));
+		json_add_new(to, "planted", json_object_new_boolean(guest->planted));
 		break;
 	default:
 		break;
@@ -605,7 +605,7 @@ char *record_stop_line(const struct record_context *ctx, uint64_t seq, const cha
 	all = json_object_new_object();
 	for (i = 0; i < KT_COUNT_MAX; i++)
 		json_add_number(all, record_counter_name(i), counters[i]);
-	json_object_object_add(to, "counters", all);
+	json_add_new(to, "counters", all);
 	return json_take_line(to);
 }
 
@@ -625,7 +625,7 @@ char *record_lost_line(const struct record_context *ctx, uint64_t seq, const cha
 		missing = json_object_new_object();
 		json_add_number(missing, "first", first);
 		json_add_number(missing, "last", last);
-		json_object_object_add(to, "missing", missing);
+		json_add_new(to, "missing", missing);
 	}
 	return json_take_line(to);
 }

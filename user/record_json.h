@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <json-c/json.h>
 
+/* Keys here are literals, and each comes once in an object: they are neither copied nor looked for.
+ */
+void json_add_new(struct json_object *to, const char *key, struct json_object *value);
+
 /*
  * Adds "key": the bytes as an escaped string; and, where they are not UTF-8,
  * "key_hex" with all of them, so that nothing is lost.

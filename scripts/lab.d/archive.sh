@@ -2,11 +2,14 @@
 # Sourced. The Debian archive, through an apt of our own under .cache/apt: it
 # knows the suites that hold test kernels, and leaves the machine's apt alone.
 # The mirror is whatever this machine itself uses.
+#
+# Who sources this may set before: archive_name (another folder than apt), archive_suites and
+# archive_components (main).
 # shellcheck shell=bash
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=$repo/.cache
-archive=$cache/apt
+archive=$cache/${archive_name:=apt}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 die() {
@@ -36,8 +39,8 @@ archive_sources() {
 	security=$(mirror security)
 	for suite in "$@"; do
 		case $suite in
-		*-security) echo "deb [arch=amd64 signed-by=$keyring] $security $suite main" ;;
-		*) echo "deb [arch=amd64 signed-by=$keyring] $main $suite main" ;;
+		*-security) echo "deb [arch=amd64 signed-by=$keyring] $security $suite ${archive_components:-main}" ;;
+		*) echo "deb [arch=amd64 signed-by=$keyring] $main $suite ${archive_components:-main}" ;;
 		esac
 	done
 }
@@ -52,15 +55,15 @@ archive_options=(
 # archive_update: refreshes the package lists, at most once in six hours. A
 # suite that the mirror does not have (any more) is left out.
 archive_update() {
-	local suites="bullseye bullseye-security bookworm bookworm-security bookworm-backports
-		trixie trixie-security trixie-backports sid"
+	local suites=${archive_suites:-bullseye bullseye-security bookworm bookworm-security bookworm-backports
+		trixie trixie-security trixie-backports sid}
 	[ -z "$(find "$archive/updated" -mmin -360 2>/dev/null)" ] || return 0
 	mkdir -p "$archive/state" "$archive/lists/partial" "$archive/cache/archives/partial"
 	: >>"$archive/state/status"
 	# shellcheck disable=SC2086 # one word per suite
 	archive_sources $suites >"$archive/sources.list"
 	apt-get "${archive_options[@]}" -qq update >"$archive/update.log" 2>&1 ||
-		echo "note: some suites could not be had, see .cache/apt/update.log" >&2
+		echo "note: some suites could not be had, see .cache/$archive_name/update.log" >&2
 	touch "$archive/updated"
 }
 

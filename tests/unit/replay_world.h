@@ -39,6 +39,8 @@ struct world {
 	uint32_t sink_count;
 	bool pause_on_spread;
 	enum trap_kind trap;
+	const struct vm_info *vm; /* made up (tests/bench); NULL: none */
+	const char *host_btf;
 };
 
 static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
@@ -266,6 +268,8 @@ static inline void world_load(struct world *w, const char *series)
 	opt.sink_count = w->sink_count;
 	opt.pause_on_spread = w->pause_on_spread;
 	opt.trap = w->trap;
+	opt.vm = w->vm;
+	opt.host_btf = w->host_btf;
 	if (engine_load(&opt, &w->engine, err, sizeof(err)))
 		fail_msg("%s", err);
 }

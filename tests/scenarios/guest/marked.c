@@ -18,6 +18,7 @@
 #include "guest.h"
 
 #include <arpa/inet.h>
+#include <linux/io_uring.h>
 #include <mqueue.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -26,6 +27,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -479,6 +481,57 @@ static void call_poll(void)
 	check(poll(&wanted, 1, 0) == 0, "poll");
 }
 
+static void call_select(void)
+{
+	struct timeval now = {};
+	fd_set wanted;
+
+	FD_ZERO(&wanted);
+	FD_SET(b, &wanted);
+	check(select(b + 1, &wanted, NULL, NULL, &now) == 0, "select");
+}
+
+/* io_uring(7), as far as one read at a time needs it. */
+static struct {
+	int fd;
+	struct io_uring_params params;
+	char *rings;
+	struct io_uring_sqe *sqes;
+} uring;
+
+static void need_uring(void)
+{
+	size_t size;
+
+	need_file();
+	uring.fd = syscall(SYS_io_uring_setup, 1, &uring.params);
+	check(uring.fd >= 0 && uring.params.features & IORING_FEAT_SINGLE_MMAP, "io_uring_setup");
+	size = uring.params.cq_off.cqes + uring.params.cq_entries * sizeof(struct io_uring_cqe) +
+	       uring.params.sq_entries * sizeof(unsigned int);
+	uring.rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, uring.fd,
+			   IORING_OFF_SQ_RING);
+	uring.sqes = mmap(NULL, sizeof(*uring.sqes), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_POPULATE, uring.fd, IORING_OFF_SQES);
+	check(uring.rings != MAP_FAILED && (void *)uring.sqes != MAP_FAILED, "mmap of io_uring");
+}
+
+static void call_uring_read(void)
+{
+	unsigned int *tail = (void *)(uring.rings + uring.params.sq_off.tail),
+		     *head = (void *)(uring.rings + uring.params.cq_off.head),
+		     *mask = (void *)(uring.rings + uring.params.cq_off.ring_mask);
+	struct io_uring_cqe *cqes = (void *)(uring.rings + uring.params.cq_off.cqes);
+
+	*uring.sqes = (struct io_uring_sqe){
+		.opcode = IORING_OP_READ, .fd = a, .addr = (uintptr_t)buf, .len = BYTES
+	};
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	check(syscall(SYS_io_uring_enter, uring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1,
+	      "io_uring_enter");
+	check(cqes[*head & *mask].res == BYTES, "read by io_uring");
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+}
+
 static void call_fork(void)
 {
 	pid_t pid = fork();
@@ -575,6 +628,8 @@ static const struct {
 	{ "page-fault-file", need_file_page, call_fault },
 	{ "epoll", need_epoll, call_epoll },
 	{ "poll", need_pipe, call_poll },
+	{ "select", need_pipe, call_select },
+	{ "uring-read", need_uring, call_uring_read },
 	{ "fork", need_nothing, call_fork },
 	{ "exec", need_nothing, call_exec },
 };
