@@ -338,10 +338,11 @@ part_nat() {
 }
 
 # A file that the host or another machine keeps, a disk written raw, the console: each write.
-try_file() { # NAME ON_LEAK KIND PATH WHERE
+try_file() { # NAME ON_LEAK KIND PATH WHERE OPTION...
 	local reason=
 	[ "$2" = pause ] || reason=',"reason":"no_message"'
-	allow='' start "$1" --on-leak "$2"
+	new_secret
+	allow='' start "$1" --on-leak "$2" "${@:6}"
 	empty_sink
 	guest -t 120 "dd if=/srv/secret/a of=$4 bs=600 count=2 conv=notrunc status=none && sync" >"$OUT/$1" 2>&1 &
 	sender=$!
@@ -365,7 +366,6 @@ part_files() {
 	LAB_STORAGE=1 l2 start -blockdev driver=file,filename=/run/disk,node-name=raw -device virtio-blk-device,drive=raw,serial=raw ||
 		echo "not ok files-start: the guest did not start"
 	VMM=$(cat /run/l2/pid)
-	new_secret
 	guest 'modprobe -a virtiofs nfsv4; mkdir -p /mnt/share /mnt/nfs; mount -t virtiofs share /mnt/share &&
 		mount -t nfs4 10.9.0.1:/ /mnt/nfs && ln -s "/dev/$(grep -lx raw /sys/block/*/serial | cut -d/ -f4)" /tmp/disk && test -b /tmp/disk'
 	verdict files-mounted $? "status $?"
@@ -408,6 +408,7 @@ part_hooks() {
 	verdict hooks-pause-resume-stops-it $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
 	stop hooks-pause
 	try_spread hooks-spread --trap shim-hooks
+	try_file hooks-console pause console /dev/console /run/l2/console --trap shim-hooks
 }
 
 # At the entry of a system call there is no message yet: the VM stands, whichever verdict is asked for.
@@ -435,6 +436,7 @@ part_calls() {
 	grep -q '"event":"resumed","verdict":"failed","reason":"no_message","by":"end"' "$records"
 	verdict calls-end-of-the-trace-is-told $? "$(grep '"pause"' "$records" | tail -1)"
 	try_spread calls-spread --trap shim
+	try_file calls-console block console /dev/console /run/l2/console --trap shim
 }
 
 part_kill() {
