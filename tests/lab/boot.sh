@@ -149,7 +149,7 @@ if [ "$LAB_TRAP" = patch ]; then
 fi
 
 # --- the guest reboots
-guest 'sync; (sleep 0.5; reboot -f) >/dev/null 2>&1 & sleep 0.2'
+guest 'sync; (sleep 0.5; systemctl reboot -ff) >/dev/null 2>&1 & sleep 0.2'
 wait_for '"event":"gone"' 1 60; verdict reboot-gone $? "no gone record"
 kernel reboot 2
 
