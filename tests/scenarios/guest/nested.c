@@ -25,6 +25,7 @@
 #define CODE	 (8 * PAGE)
 #define FUNCTION (9 * PAGE)
 
+#define ENTRIES	 256 /* of CPUID, at most */
 #define PRESENT	 3 /* and writable */
 #define LARGE	 0x80
 
