@@ -371,16 +371,6 @@ static __always_inline u32 udp_deliver(struct event *e)
 	return KT_LEAK_REMOTE;
 }
 
-/* Which destination of a datagram was looked at; address translation may change it. */
-static __always_inline void udp_remember(struct event *e, u64 sk)
-{
-	struct kt_object_key key = { .gva = sk };
-	struct kt_route *fresh = route_begin(e, e->to.port);
-
-	if (fresh)
-		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
-}
-
 static __always_inline bool udp_is_as_remembered(struct event *e, u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
@@ -388,6 +378,19 @@ static __always_inline bool udp_is_as_remembered(struct event *e, u64 sk)
 
 	return route && route->ports == e->to.port && route->address[0] == low(&e->to) &&
 	       route->address[1] == high(&e->to);
+}
+
+/* Which destination of a datagram was looked at; address translation may change it. */
+static __always_inline void udp_remember(struct event *e, u64 sk)
+{
+	struct kt_object_key key = { .gva = sk };
+	struct kt_route *fresh;
+
+	if (udp_is_as_remembered(e, sk))
+		return;
+	fresh = route_begin(e, e->to.port);
+	if (fresh)
+		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
 }
 
 static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size)
