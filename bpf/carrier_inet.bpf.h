@@ -397,8 +397,8 @@ static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size
 {
 	u32 protocol = g16(e, sk + guest.sk_protocol), kind;
 
-	e->net = g64(e, sk + guest.skc_net);
 	socket_endpoints(e, sk, &e->from, &e->to);
+	e->net = glanced(e, sk, guest.skc_net, 8, SOCK_GLANCE);
 	if (protocol != IPPROTO_TCP || !e->to.port)
 		message_destination(e, msg);
 	if (protocol == IPPROTO_TCP) {
