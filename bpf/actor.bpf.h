@@ -91,7 +91,14 @@ static __always_inline bool actor_is_kthread(struct event *e)
 
 __noinline u64 process_key(struct event *e, u64 task, u32 make);
 __noinline u64 life_key(struct event *e, u64 address, u64 tag, u32 kind, u32 make);
-__noinline u64 mm_print(struct event *e, u64 mm);
+
+/* An address space has a number of its own, that no other ever gets (x86's ctx_id). */
+static __always_inline u64 mm_key(struct event *e, u64 mm, u32 make)
+{
+	if (!ends_unseen || !mm)
+		return mm;
+	return life_key(e, mm, g64(e, mm + guest.mm_ctx_id), KT_KIND_MEMORY, make);
+}
 
 /* Labels of the process with this key in its set; *cause: of its last growth. */
 static __always_inline u64 process_labels(u64 process_key_, u64 *cause)
@@ -120,9 +127,7 @@ __noinline u64 actor_labels(struct event *e)
 	actor_signal(e);
 	labels = process_labels(ends_unseen ? process_key(e, e->task, 0) : e->signal, &cause);
 	if (shared_mm_count) {
-		key.gva = actor_mm(e);
-		if (ends_unseen)
-			key.gva = life_key(e, key.gva, mm_print(e, key.gva), KT_KIND_MEMORY, 0);
+		key.gva = mm_key(e, actor_mm(e), 0);
 		shared = bpf_map_lookup_elem(&shared_mms, &key);
 		theirs = shared ? shared->labels : overflow(KT_KIND_MEMORY, &their_cause);
 		if (theirs & ~labels) {

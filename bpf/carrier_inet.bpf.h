@@ -112,12 +112,13 @@ __noinline int early_add(struct event *e, u64 sk)
 	return 0;
 }
 
-static __always_inline void early_drop(u64 sk)
+__noinline int early_drop(u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
 
 	if (early_count && !bpf_map_delete_elem(&early, &key))
 		__sync_fetch_and_add(&early_count, -1);
+	return 0;
 }
 
 static long early_step(void *map, struct kt_object_key *key, struct kt_early *waits,
@@ -220,14 +221,21 @@ static __always_inline struct kt_route *route_begin(struct event *e, u64 ports)
 	return &fresh->route;
 }
 
-static __always_inline void route_learn(struct event *e, u64 sk, struct kt_route *fresh)
+/* The route in the making is sk's. */
+__noinline int route_learn(struct event *e, u64 sk)
 {
-	struct kt_object_key key = { .gva = sk }, peer = { .gva = socket_key(e, fresh->peer) };
-	struct kt_socket *managed = bpf_map_lookup_elem(&sockets, &peer);
+	struct kt_object_key key = { .gva = sk }, peer = {};
+	struct fresh *fresh = fresh_entry();
+	struct kt_socket *managed;
 
-	fresh->peer_since = managed ? managed->managed.since_ns : 0;
+	if (!e || !fresh)
+		return 0;
+	peer.gva = socket_key(e, fresh->route.peer);
+	managed = bpf_map_lookup_elem(&sockets, &peer);
+	fresh->route.peer_since = managed ? managed->managed.since_ns : 0;
 	if (!e->failed)
-		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
+		bpf_map_update_elem(&routes, &key, &fresh->route, BPF_ANY);
+	return 0;
 }
 
 __noinline int tcp_send(struct event *e, u64 sk, u64 size)
@@ -259,7 +267,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 	if (!early && tcp_receiver(e, sk)) {
 		fresh->peer = e->found[0];
 		receivers_join(e);
-		route_learn(e, sk, fresh);
+		route_learn(e, sk);
 		early_drop(sk);
 		return 0;
 	}
@@ -270,7 +278,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 		early_add(e, sk);
 	} else {
 		early_drop(sk);
-		route_learn(e, sk, fresh);
+		route_learn(e, sk);
 	}
 	return leak(e, sk, fresh->leak_kind, size);
 }

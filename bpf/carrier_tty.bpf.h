@@ -64,21 +64,26 @@ static __always_inline void tty_is_written(struct event *e, u64 tty)
 	write_to(e, KT_FLOW_WRITE);
 }
 
-/*
- * tty_audit_tiocsti(tty, byte), tiocsti(tty, byte): a byte that is read from this
- * terminal as if it had been typed, and echoed.
- */
-static __always_inline void on_tiocsti(struct event *e)
+/* The actor, which is managed, has bytes read from a terminal as if they had been typed, and
+ * echoed. */
+static __always_inline void tty_is_typed_at(struct event *e, u64 tty)
 {
-	u64 tty = e->args[0], link;
+	u64 link;
 
-	if (!actor_labels(e) || guest.tty_link == KT_ABSENT)
+	if (guest.tty_link == KT_ABSENT)
 		return;
 	link = g64(e, tty + guest.tty_link);
 	if (!link)
 		device_leak(e, KT_LEAK_CONSOLE, tty + guest.tty_name, KT_TTY_LEN);
 	carrier_is_object(e, KT_KIND_TERMINAL, link && is_master(e, tty) ? link : tty);
 	write_to(e, KT_FLOW_WRITE);
+}
+
+/* tty_audit_tiocsti(tty, byte), tiocsti(tty, byte) */
+static __always_inline void on_tiocsti(struct event *e)
+{
+	if (actor_labels(e))
+		tty_is_typed_at(e, e->args[0]);
 }
 
 /* release_one_tty(&tty->hangup_work): nobody has it open, nor is it anybody's terminal. */

@@ -22,6 +22,22 @@ static __always_inline bool xattr_is_data(struct event *e, u64 name)
 	       word == 0x2e64657473757274ULL; /* "trusted." */
 }
 
+/* Of the file at hand: its labels are those of its attributes. */
+static __always_inline void attribute_is_written(struct event *e)
+{
+	write_to_storage(e, KT_FLOW_WRITE);
+	if (e->fuse)
+		fuse_is_written(e, KT_FLOW_WRITE);
+}
+
+static __always_inline void attribute_is_read(struct event *e)
+{
+	if (e->fuse)
+		fuse_is_read(e, KT_FLOW_READ);
+	else
+		read_from(e, KT_FLOW_READ);
+}
+
 /* security_inode_setxattr([idmap,] dentry, name, value, size, flags) */
 static __always_inline void on_inode_setxattr(struct event *e)
 {
@@ -30,20 +46,14 @@ static __always_inline void on_inode_setxattr(struct event *e)
 
 	if (!actor_labels(e) || !xattr_is_data(e, name) || !carrier_is_dentry(e, dentry))
 		return;
-	write_to_storage(e, KT_FLOW_WRITE);
-	if (e->fuse)
-		fuse_is_written(e, KT_FLOW_WRITE);
+	attribute_is_written(e);
 }
 
 /* security_inode_getxattr(dentry, name) */
 static __always_inline void on_inode_getxattr(struct event *e)
 {
-	if (!xattr_is_data(e, e->args[1]) || !carrier_is_dentry(e, e->args[0]))
-		return;
-	if (e->fuse)
-		fuse_is_read(e, KT_FLOW_READ);
-	else
-		read_from(e, KT_FLOW_READ);
+	if (xattr_is_data(e, e->args[1]) && carrier_is_dentry(e, e->args[0]))
+		attribute_is_read(e);
 }
 
 /*

@@ -24,7 +24,7 @@
 #include "mapping.bpf.h"
 #include "syscall.bpf.h"
 
-/* --- one program for each hook ------------------------------------------- */
+/* --- the programs of the hooks -------------------------------------------- */
 
 static __always_inline struct event *event_at_hand(void)
 {
@@ -138,23 +138,45 @@ int handle_settle(void *ctx)
 	return 0;
 }
 
+/* The hooks of one program. */
+enum hook_program { PROGRAM_flows, PROGRAM_sends, PROGRAM_processes, PROGRAM_objects };
+
+static __always_inline void on_hook(struct event *e, const enum hook_program mine)
+{
+	switch (e->hook) {
+#define GUEST_HOOK(id, need, program, names)                                                       \
+	case KT_HOOK_##id:                                                                         \
+		if (mine == PROGRAM_##program)                                                     \
+			on_##id(e);                                                                \
+		break;
+#include "../vmlinux-guest/hooks.def"
+#undef GUEST_HOOK
+	default:
+		break;
+	}
+}
+
 /*
- * Handlers are programs of their own behind a tail call: the verifier looks at
- * them one by one, and each starts with a fresh stack.
+ * Handlers are programs of their own behind a tail call: the verifier looks at them
+ * one by one, and each starts with a fresh stack. But it looks at what they call
+ * again for each, so that hooks that do alike are in one.
  */
-#define GUEST_HOOK(id, need, names)                                                                \
-	SEC("raw_tp") int handle_##id(void *ctx)                                                   \
+#define HOOK_PROGRAM(program)                                                                      \
+	SEC("raw_tp") int handle_##program(void *ctx)                                              \
 	{                                                                                          \
 		struct event *e = event_at_hand();                                                 \
                                                                                                    \
 		if (e) {                                                                           \
-			on_##id(e);                                                                \
+			on_hook(e, PROGRAM_##program);                                             \
 			event_end(ctx, e);                                                         \
 		}                                                                                  \
 		return 0;                                                                          \
 	}
-#include "../vmlinux-guest/hooks.def"
-#undef GUEST_HOOK
+
+HOOK_PROGRAM(flows)
+HOOK_PROGRAM(sends)
+HOOK_PROGRAM(processes)
+HOOK_PROGRAM(objects)
 
 /* --- and for each kind of system call ------------------------------------ */
 
@@ -206,6 +228,8 @@ int handle_syscall(void *ctx)
 /* What goes out on a socket has a program of its own: it is the longest. */
 static __always_inline void syscall_sends(void *ctx, struct event *e)
 {
+	if (e->goes_on && !comes_again(e))
+		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_FLOWS);
 	if (e->sent_sk)
 		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
 	event_end(ctx, e);

@@ -28,7 +28,7 @@
 
 /* Hooks, in the order of vmlinux-guest/hooks.def. */
 enum kt_hook {
-#define GUEST_HOOK(id, need, names) KT_HOOK_##id,
+#define GUEST_HOOK(id, need, program, names) KT_HOOK_##id,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 	KT_HOOK_MAX,

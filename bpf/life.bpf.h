@@ -154,7 +154,7 @@ __noinline u64 process_key(struct event *e, u64 task, u32 make)
 }
 
 /*
- * What tells the memory of one exec from another's; a fork has the same. Where
+ * What tells the memory of one exec from another's; a fork has the same: where
  * the stack, the heap and the mappings of a program lie is random.
  */
 __noinline u64 mm_print(struct event *e, u64 mm)
@@ -167,11 +167,6 @@ __noinline u64 mm_print(struct event *e, u64 mm)
 	print = (print ^ print >> 29 ^ g64(e, mm + guest.mm_mmap_base)) * 0xbf58476d1ce4e5b9ULL;
 	print = (print ^ print >> 32 ^ g64(e, mm + guest.mm_start_brk)) * 0x94d049bb133111ebULL;
 	return print ^ print >> 31;
-}
-
-static __always_inline u64 mm_key(struct event *e, u64 mm, u32 make)
-{
-	return ends_unseen ? life_key(e, mm, mm_print(e, mm), KT_KIND_MEMORY, make) : mm;
 }
 
 #define FAMILY_INET  2

@@ -5,8 +5,9 @@
  * on the guest's disk has not, though the host keeps that as well.)
  *
  * One record for each process and file or disk, and one more when it has further
- * labels: a copy of a large file is one leak, not one for each write. The guest's own
- * nfsd is the other way out: it reads a file for another machine.
+ * labels: a copy of a large file is one leak, not one for each write. Where the VM is
+ * paused for it each write is stopped anew. The guest's own nfsd is the other way out:
+ * it reads a file for another machine.
  */
 #ifndef KVMTAINT_STORAGE_LEAK_BPF_H
 #define KVMTAINT_STORAGE_LEAK_BPF_H
@@ -102,10 +103,13 @@ static __always_inline bool left_before(const struct kt_written_key *key, u64 la
 	return before && !(labels & ~*before);
 }
 
-static __always_inline void left_now(const struct kt_written_key *key, u64 labels)
+/* The leak at hand has its verdict. What the VM stands before may not leave, or may once. */
+static __always_inline void left_now(struct event *e, const struct kt_written_key *key, u64 labels)
 {
 	u64 *before = bpf_map_lookup_elem(&written_out, key);
 
+	if (e->record.verdict > KT_VERDICT_REPORTED)
+		return;
 	if (before)
 		labels |= *before;
 	bpf_map_update_elem(&written_out, key, &labels, BPF_ANY);
@@ -140,7 +144,7 @@ __noinline int storage_leak(struct event *e, u64 task, u64 labels, u32 from)
 	kind = storage_outside(e, type, from);
 	if (!kind)
 		return 0;
-	process.gva = g64(e, task + guest.task_signal);
+	process.gva = process_key(e, task, 0);
 	managed = bpf_map_lookup_elem(&processes, &process);
 	key.process = process.gva;
 	key.since_ns = managed ? managed->managed.since_ns : 0;
@@ -156,7 +160,7 @@ __noinline int storage_leak(struct event *e, u64 task, u64 labels, u32 from)
 	if (comes_again(e))
 		return 0;
 	leak_end(e, 0);
-	left_now(&key, labels);
+	left_now(e, &key, labels);
 	return 0;
 }
 
@@ -178,7 +182,7 @@ __noinline int served_leak(struct event *e, u64 labels)
 	if (comes_again(e))
 		return 0;
 	leak_end(e, 0);
-	left_now(&key, labels);
+	left_now(e, &key, labels);
 	return 0;
 }
 

@@ -35,11 +35,12 @@ static __always_inline void files_flow(struct event *e)
 		file_is_written(e, e->out);
 }
 
-/* include/uapi/linux/fs.h, userfaultfd.h */
+/* include/uapi/linux/fs.h, userfaultfd.h, asm-generic/ioctls.h */
 #define FICLONE	      0x40049409
 #define FICLONERANGE  0x4020940d
 #define FIDEDUPERANGE 0xc0189436
 #define UFFDIO_COPY   0xc028aa03
+#define TIOCSTI	      0x5412
 #define DEDUPE_COUNT  16 /* struct file_dedupe_range */
 #define DEDUPE_INFO   24
 #define DEDUPE_SIZE   32
@@ -81,7 +82,7 @@ static __always_inline void userfault_copies(struct event *e, u64 file)
 
 static __always_inline void on_syscall_ioctl(struct event *e)
 {
-	u64 file = file_of_descriptor(e, e->args[0]);
+	u64 file = file_of_descriptor(e, e->args[0]), tty;
 
 	if (!file)
 		return;
@@ -101,6 +102,11 @@ static __always_inline void on_syscall_ioctl(struct event *e)
 	case UFFDIO_COPY:
 		userfault_copies(e, file);
 		return;
+	case TIOCSTI:
+		tty = tty_of_file(e, file);
+		if (tty && actor_labels(e))
+			tty_is_typed_at(e, tty);
+		return;
 	default:
 		return;
 	}
@@ -115,29 +121,39 @@ static __always_inline void on_syscall_ioctl(struct event *e)
 #define IOCB_PREADV  7
 #define IOCB_PWRITEV 8
 #define IOCBS_MAX    64
+#define IOCBS_A_RUN  4
 
+static __always_inline void iocb_flows(struct event *e, u64 iocb)
+{
+	u16 opcode = g16(e, iocb + IOCB_OPCODE);
+	u32 fd = g32(e, iocb + IOCB_FD);
+
+	e->in = e->out = 0;
+	if (opcode == IOCB_PREAD || opcode == IOCB_PREADV)
+		e->in = file_of_descriptor(e, fd);
+	else if (opcode == IOCB_PWRITE || opcode == IOCB_PWRITEV)
+		e->out = file_of_descriptor(e, fd);
+	files_flow(e);
+}
+
+/* Some of the control blocks; each run of the program takes the next ones. */
 static __always_inline void on_syscall_aio(struct event *e)
 {
-	u32 word = syscall_is_compat(e) ? 4 : 8, fd;
-	u64 count = e->args[1], iocb;
-	u16 opcode;
+	u32 word = syscall_is_compat(e) ? 4 : 8;
+	u64 count = e->args[1];
 
 	user_memory(e);
-	for (u32 i = 0; i < IOCBS_MAX; i++) {
-		if (i >= count || e->failed)
+	for (u32 i = 0; i < IOCBS_A_RUN; i++) {
+		if (e->step >= count || e->failed)
 			return;
-		iocb = guest_read(e, e->args[2] + i * word, word);
-		opcode = g16(e, iocb + IOCB_OPCODE);
-		fd = g32(e, iocb + IOCB_FD);
-		e->in = e->out = 0;
-		if (opcode == IOCB_PREAD || opcode == IOCB_PREADV)
-			e->in = file_of_descriptor(e, fd);
-		else if (opcode == IOCB_PWRITE || opcode == IOCB_PWRITEV)
-			e->out = file_of_descriptor(e, fd);
-		files_flow(e);
+		iocb_flows(e, guest_read(e, e->args[2] + e->step * word, word));
+		e->step++;
 	}
-	if (count > IOCBS_MAX)
-		event_fail(e, KT_LOST_WALK_BOUND, e->args[2]);
+	e->goes_on = e->step < count && !e->failed;
+	if (e->step < IOCBS_MAX || !e->goes_on)
+		return;
+	e->goes_on = 0;
+	event_fail(e, KT_LOST_WALK_BOUND, e->args[2]);
 }
 
 #define SOL_TCP		     6
@@ -148,6 +164,7 @@ static __always_inline void on_syscall_flow(struct event *e)
 {
 	u32 mode;
 
+	e->goes_on = 0;
 	switch (e->row.kind) {
 	case SYSCALL_IOCTL:
 		on_syscall_ioctl(e);
@@ -226,11 +243,11 @@ static __always_inline void on_syscall_object(struct event *e)
 		return;
 	case SYSCALL_GETXATTR:
 		if (carrier_is_attribute(e, file_of_descriptor(e, e->args[0])))
-			read_from(e, KT_FLOW_READ);
+			attribute_is_read(e);
 		return;
 	case SYSCALL_SETXATTR:
 		if (actor_labels(e) && carrier_is_attribute(e, file_of_descriptor(e, e->args[0])))
-			write_to(e, KT_FLOW_WRITE);
+			attribute_is_written(e);
 		return;
 	case SYSCALL_MSGSND:
 	case SYSCALL_MSGRCV:

@@ -48,7 +48,6 @@ struct armed_vm {
 	unsigned long dr7;
 	unsigned int vcpus; /* when it was armed */
 	bool ending; /* arm no vCPU any more; armed_lock */
-	atomic64_t hits;
 	struct rcu_head rcu;
 };
 
@@ -93,7 +92,6 @@ static bool is_point(const struct armed_vm *vm, unsigned long address)
 /* From the vendor's handler of a #DB exit to its return. */
 struct db_exit {
 	struct kvm_vcpu *vcpu;
-	struct armed_vm *vm; /* stays: its end waits for vcpu->mutex */
 	bool hidden;
 };
 
@@ -111,7 +109,6 @@ static int db_exit_entry(struct kretprobe_instance *instance, struct pt_regs *re
 	if (!vm || !is_armed(vcpu, vm))
 		return 1; /* no return probe */
 	exit->vcpu = vcpu;
-	exit->vm = vm;
 	exit->hidden = !is_point(vm, kvm_get_linear_rip(vcpu));
 	if (exit->hidden)
 		vcpu->guest_debug = 0;
@@ -125,14 +122,12 @@ NOKPROBE_SYMBOL(db_exit_entry);
  * leads to the start of a function), else KVM's, to an NMI window. The breakpoint
  * itself follows after it.
  */
-static void at_point(struct kvm_vcpu *vcpu, struct armed_vm *vm, unsigned long dr6)
+static void at_point(struct kvm_vcpu *vcpu, unsigned long dr6)
 {
-	if (!(dr6 & DR6_NOT_OURS)) {
+	if (!(dr6 & DR6_NOT_OURS))
 		kvm_set_rflags(vcpu, kvm_get_rflags(vcpu) | X86_EFLAGS_RF);
-		atomic64_inc(&vm->hits);
-	} else if (!(dr6 & DR_STEP) || kvm_get_rflags(vcpu) & X86_EFLAGS_TF) {
+	else if (!(dr6 & DR_STEP) || kvm_get_rflags(vcpu) & X86_EFLAGS_TF)
 		kvm_queue_exception_p(vcpu, DB_VECTOR, (dr6 ^ DR6_ACTIVE_LOW) & ~DR_TRAP_BITS);
-	}
 }
 
 static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -148,7 +143,7 @@ static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *r
 	if ((int)regs_return_value(regs) || run->exit_reason != KVM_EXIT_DEBUG ||
 	    run->debug.arch.exception != DB_VECTOR)
 		return 0;
-	at_point(vcpu, exit->vm, run->debug.arch.dr6);
+	at_point(vcpu, run->debug.arch.dr6);
 	run->exit_reason = KVM_EXIT_UNKNOWN;
 	regs_set_return_value(regs, 1); /* into the guest again */
 	return 0;
@@ -552,7 +547,6 @@ static int shim_check(struct shim_file *shim, struct kvmtaint_shim_state *state)
 		}
 		state->armed += is_armed(vcpu, vm);
 	}
-	state->hits = atomic64_read(&vm->hits);
 	return 0;
 }
 

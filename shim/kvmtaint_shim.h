@@ -29,8 +29,6 @@ struct kvmtaint_shim_state {
 	__u32 armed; /* of these, now */
 	__u32 rearmed; /* of these, since they were found without */
 	__u32 pad;
-	__u64 hits; /* breakpoints hit since ARM */
-	__u64 handed_on; /* #DB that the guest got: its own */
 };
 
 /*

@@ -96,7 +96,7 @@ static int fill_sites(struct engine *engine, enum trap_kind trap,
 
 /* In the order of the map handlers. */
 static const char *const handler_names[] = {
-#define GUEST_HOOK(id, need, alternatives) "handle_" #id,
+#define GUEST_HOOK(id, need, program, alternatives) "handle_" #program,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 	"handle_syscall",
@@ -114,22 +114,26 @@ static const char *const handler_names[] = {
 	"handle_syscall_send",
 };
 
-/* Leaves out the handlers to which no trap leads. */
+static bool is_led_to(size_t handler, enum trap_kind trap, const struct guest_profile *profile)
+{
+	if (handler < KT_HOOK_MAX)
+		return trap != TRAP_SHIM && profile->hooks[handler].site.v;
+	return trap == TRAP_SHIM ||
+	       strncmp(handler_names[handler], "handle_syscall", strlen("handle_syscall"));
+}
+
+/* Leaves out the programs to which no trap leads; one may have several handlers. */
 static void choose_handlers(struct kvmtaint *skel, enum trap_kind trap,
 			    const struct guest_profile *profile)
 {
-	for (size_t i = 0; i < sizeof(handler_names) / sizeof(handler_names[0]); i++) {
-		bool unused = false;
+	const size_t count = sizeof(handler_names) / sizeof(handler_names[0]);
 
-		if (i < KT_HOOK_MAX)
-			unused = trap == TRAP_SHIM || !profile->hooks[i].site.v;
-		else if (!strncmp(handler_names[i], "handle_syscall", strlen("handle_syscall")))
-			unused = trap != TRAP_SHIM;
-		if (unused)
-			bpf_program__set_autoload(
-				bpf_object__find_program_by_name(skel->obj, handler_names[i]),
-				false);
-	}
+	for (int led_to = 0; led_to <= 1; led_to++)
+		for (size_t i = 0; i < count; i++)
+			if (is_led_to(i, trap, profile) == led_to)
+				bpf_program__set_autoload(bpf_object__find_program_by_name(
+								  skel->obj, handler_names[i]),
+							  led_to);
 }
 
 static int fill_handlers(struct engine *engine)

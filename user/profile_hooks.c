@@ -36,9 +36,9 @@ static const struct {
 	const char *id;
 	bool must;
 } wanted[KT_HOOK_MAX] = {
-#define MUST			    true
-#define WHERE_PRESENT		    false
-#define GUEST_HOOK(id, need, names) { names, #id, need },
+#define MUST				     true
+#define WHERE_PRESENT			     false
+#define GUEST_HOOK(id, need, program, names) { names, #id, need },
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 #undef MUST

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char *const hook_names[KT_HOOK_MAX] = {
-#define GUEST_HOOK(id, need, names) #id,
+#define GUEST_HOOK(id, need, program, names) #id,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 };

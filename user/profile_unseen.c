@@ -7,7 +7,7 @@
 static const struct {
 	const char *names; /* alternatives of hooks.def */
 } hooks[KT_HOOK_MAX] = {
-#define GUEST_HOOK(id, need, names) { names },
+#define GUEST_HOOK(id, need, program, names) { names },
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 };

@@ -22,7 +22,7 @@ struct trap_work {
 };
 
 static const char *const hook_names[KT_HOOK_MAX] = {
-#define GUEST_HOOK(id, need, names) [KT_HOOK_##id] = names,
+#define GUEST_HOOK(id, need, program, names) [KT_HOOK_##id] = names,
 #include "../vmlinux-guest/hooks.def"
 #undef GUEST_HOOK
 };

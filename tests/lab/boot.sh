@@ -57,6 +57,24 @@ clean() {
 	verdict "$1" $? "$(last '"type":"leak"' | cut -c1-300)"
 }
 
+# A kernel sets up its system calls: the one of these MSRs that both vendors intercept.
+msrs=/sys/kernel/tracing/events/kvm/kvm_msr
+echo mono >/sys/kernel/tracing/trace_clock
+echo 'write == 1 && ecx == 0x176' >$msrs/filter
+echo 1 >$msrs/enable
+
+# noticed NAME: the kernel before was given up within a second of that.
+noticed() {
+	local setup seconds
+	setup=$(sed -nE 's/.* ([0-9]+[.][0-9]+): kvm_msr: .*/\1/p' /sys/kernel/tracing/trace | head -1)
+	: >/sys/kernel/tracing/trace
+	seconds=$(awk "BEGIN { printf \"%.3f\", $(stamp "$(last '"event":"gone"' | sed 's/.*"time":"\([^"]*\)".*/\1/')") - ${setup:-0} - $(
+		python3 -c 'import time; print(time.time() - time.monotonic())') }")
+	echo "# $1: noticed $seconds s after the kernel's system calls were set up"
+	awk "BEGIN { exit !(${setup:-0} && $seconds <= 1) }"
+	verdict "$1-noticed-within-a-second" $? "after $seconds s"
+}
+
 # kernel NAME N: the Nth kernel is armed; the file that was managed before still is, processes are not.
 kernel() {
 	local name=$1 armed=$2 gone managed
@@ -64,6 +82,7 @@ kernel() {
 	verdict "$name-armed" $? "$(tail -2 /tmp/stderr | tr '\n' ' ')"
 	l2 await
 	agent=$(now)
+	[ "$name" = boot ] && : >/sys/kernel/tracing/trace || noticed "$name"
 	echo "# $name: $(last '"event":"armed"' | sed 's/.*"guest":\({[^}]*}\).*/\1/'), armed $(
 		awk "BEGIN { printf \"%.1f\", $agent - $(stamp "$(last '"event":"armed"' | sed 's/.*"time":"\([^"]*\)".*/\1/')") }") s before the agent answered, held $(
 		last '"event":"armed"' | sed 's/.*"held_ns":\([0-9]*\).*/\1/') ns"

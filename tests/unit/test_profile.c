@@ -370,7 +370,7 @@ static void test_hooks(void **state)
 
 #define MUST	      true
 #define WHERE_PRESENT false
-#define GUEST_HOOK(id, need, names)                                                                \
+#define GUEST_HOOK(id, need, program, names)                                                       \
 	if (need)                                                                                  \
 		assert_int_not_equal(profile->hooks[KT_HOOK_##id].function.v, 0);
 #include "vmlinux-guest/hooks.def"

@@ -89,6 +89,7 @@ static uint64_t newcomer(struct view *v)
 	set(&v->w, at + g->task_mm, mm, 8);
 	set(&v->w, signal_of(&v->w, n) + g->signal_live, 1, 4);
 	set(&v->w, mm + g->mm_start_stack, 0x7ffc00000000 + n * 4096ULL, 8);
+	set(&v->w, mm + g->mm_ctx_id, 1000000 + n, 8);
 	return at;
 }
 
@@ -646,6 +647,24 @@ static void who_shares_memory_shares_labels(void **state)
 	assert_int_equal(labels_of(&v->w, "pipes", &out), 1);
 }
 
+/* A server's children have its print all, and the memory of one ended lies where another's did. */
+static void another_address_space_at_the_address_is_its_own(void **state)
+{
+	struct view *v = view(state);
+	const struct kt_guest *g = &v->w.profile->guest;
+	uint64_t parent = newcomer(v), child = newcomer(v), later = newcomer(v), out = pipe_of(v);
+	uint64_t mm = peek(&v->w, parent + g->task_mm, 8);
+
+	CALL(v, parent, SYS_vfork);
+	set(&v->w, child + g->task_real_parent, parent, 8);
+	set(&v->w, child + g->task_mm, mm, 8);
+	CALL(v, child, SYS_read, descriptor(v, "secret"));
+	set(&v->w, mm + g->mm_ctx_id, 2000000, 8);
+	set(&v->w, later + g->task_mm, mm, 8);
+	CALL(v, later, SYS_write, descriptor(v, "pipe_write"));
+	assert_int_equal(labels_of(&v->w, "pipes", &out), 0);
+}
+
 static void anothers_memory_is_named_by_its_pid(void **state)
 {
 	struct view *v = view(state);
@@ -786,6 +805,7 @@ int main(void)
 		TEST(another_process_at_the_address_is_clean),
 		TEST(a_program_is_read_by_who_executes_it),
 		TEST(who_shares_memory_shares_labels),
+		TEST(another_address_space_at_the_address_is_its_own),
 		TEST(anothers_memory_is_named_by_its_pid),
 		TEST(a_queue_carries),
 		TEST(another_socket_at_the_address_is_clean),

@@ -14,7 +14,8 @@ extern struct tracepoint __tracepoint_kvm_entry, __tracepoint_kvm_exit;
 
 static void on_entry(void *data, struct kvm_vcpu *vcpu)
 {
-	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP)
+	/* A guest of the guest has its own DR7. */
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP && !(vcpu->arch.hflags & HF_GUEST_MASK))
 		set_debugreg(vcpu->arch.guest_debug_dr7, 7);
 }
 

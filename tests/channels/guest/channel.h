@@ -57,7 +57,8 @@ enum channel_flag {
 
 struct channel {
 	const char *name; /* "sysv/msgsnd" */
-	/* ids in vmlinux-guest/hooks.def, comma separated: with all of them off it is missed */
+	/* ids in vmlinux-guest/hooks.def, comma separated: with all of them off it is missed;
+	 * "scan" is the scan at attach */
 	const char *hook;
 	/* kinds of the carriers between sender and receiver as records name them, in the
 	 * order of the way: "pipe", "pipe,socket"; "": from process to process directly */

@@ -86,8 +86,8 @@ static int receive_open(struct run *r, void *data, size_t size)
 {
 	return pread(r->fd[0], data, size, 0) == (ssize_t)size ? 0 : -EIO;
 }
-CHANNEL(opened, .name = "file/opened-before-attach", .hook = "", .flags = READS_SOURCE | HELD,
-	.send = hold_open, .receive = receive_open);
+CHANNEL(opened, .name = "file/opened-before-attach", .hook = "scan,file_permission",
+	.flags = READS_SOURCE | HELD, .send = hold_open, .receive = receive_open);
 
 static int hold_mapped(struct run *r, const void *unused, size_t size)
 {
@@ -104,5 +104,5 @@ static int receive_mapped(struct run *r, void *data, size_t size)
 	memcpy(data, r->data, size);
 	return 0;
 }
-CHANNEL(mapped, .name = "file/mapped-before-attach", .hook = "", .flags = READS_SOURCE | HELD,
+CHANNEL(mapped, .name = "file/mapped-before-attach", .hook = "scan", .flags = READS_SOURCE | HELD,
 	.send = hold_mapped, .receive = receive_mapped);
