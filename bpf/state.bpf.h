@@ -179,7 +179,7 @@ struct event {
 	u64 task;
 	u64 signal;
 	u64 mm;
-	u32 task_flags;
+	u32 task_flags; /* 0: not read yet, see actor_is_kthread() */
 	u32 failed; /* enum kt_lost of the first read that failed */
 	u64 failed_at; /* guest address (GUEST_MEMORY) or host address (HOST_MEMORY) */
 
