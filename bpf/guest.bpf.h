@@ -306,7 +306,8 @@ __noinline int glance_at_once(struct event *e, u64 gva, u32 len)
 	    (last - guest.direct_map >= guest.direct_map_size ||
 	     ((last - guest.direct_map) >> PAGE_SHIFT) - e->slot.gfn >= e->slot.npages))
 		hva = 0;
-	return hva && !bpf_probe_read_user(e->glance, len, (void *)hva);
+	return hva &&
+	       !bpf_probe_read_user(e->glance, bounded(len, 2 * GLANCE_SIZE - 1), (void *)hva);
 }
 
 __noinline int glance_by_words(struct event *e, u64 gva, u32 len)
