@@ -65,10 +65,8 @@ static __always_inline u64 actor_task(struct event *e)
 
 static __always_inline u64 actor_signal(struct event *e)
 {
-	if (!e->signal) {
+	if (!e->signal)
 		e->signal = g64(e, actor_task(e) + guest.task_signal);
-		e->task_flags = g32(e, e->task + guest.task_flags);
-	}
 	return e->signal;
 }
 
@@ -86,7 +84,8 @@ static __always_inline u64 actor_mm(struct event *e)
  */
 static __always_inline bool actor_is_kthread(struct event *e)
 {
-	actor_signal(e);
+	if (!e->task_flags)
+		e->task_flags = g32(e, actor_task(e) + guest.task_flags);
 	return e->task_flags & PF_KTHREAD;
 }
 

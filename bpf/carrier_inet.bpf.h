@@ -379,16 +379,6 @@ static __always_inline u32 udp_deliver(struct event *e)
 	return KT_LEAK_REMOTE;
 }
 
-/* Which destination of a datagram was looked at; address translation may change it. */
-static __always_inline void udp_remember(struct event *e, u64 sk)
-{
-	struct kt_object_key key = { .gva = sk };
-	struct kt_route *fresh = route_begin(e, e->to.port);
-
-	if (fresh)
-		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
-}
-
 static __always_inline bool udp_is_as_remembered(struct event *e, u64 sk)
 {
 	struct kt_object_key key = { .gva = sk };
@@ -398,12 +388,25 @@ static __always_inline bool udp_is_as_remembered(struct event *e, u64 sk)
 	       route->address[1] == high(&e->to);
 }
 
+/* Which destination of a datagram was looked at; address translation may change it. */
+static __always_inline void udp_remember(struct event *e, u64 sk)
+{
+	struct kt_object_key key = { .gva = sk };
+	struct kt_route *fresh;
+
+	if (udp_is_as_remembered(e, sk))
+		return;
+	fresh = route_begin(e, e->to.port);
+	if (fresh)
+		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
+}
+
 static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size)
 {
 	u32 protocol = g16(e, sk + guest.sk_protocol), kind;
 
-	e->net = g64(e, sk + guest.skc_net);
 	socket_endpoints(e, sk, &e->from, &e->to);
+	e->net = glanced(e, sk, guest.skc_net, 8, SOCK_GLANCE);
 	if (protocol != IPPROTO_TCP || !e->to.port)
 		message_destination(e, msg);
 	if (protocol == IPPROTO_TCP) {

@@ -294,12 +294,8 @@ static __always_inline u8 g8(struct event *e, u64 gva)
 	return guest_read(e, gva, 1);
 }
 
-/*
- * Takes len bytes of an object (a multiple of 8, at most GLANCE_SIZE) into e->glance: a read
- * costs about the same for 8 bytes and for all of these. Where they do not follow each other in
- * the host, or a page is absent, word by word.
- */
-__noinline int guest_glance(struct event *e, u64 gva, u32 len)
+/* False: these bytes do not follow each other in the host, or a page is absent. */
+__noinline int glance_at_once(struct event *e, u64 gva, u32 len)
 {
 	u64 hva, last = gva + len - 1;
 
@@ -310,7 +306,13 @@ __noinline int guest_glance(struct event *e, u64 gva, u32 len)
 	    (last - guest.direct_map >= guest.direct_map_size ||
 	     ((last - guest.direct_map) >> PAGE_SHIFT) - e->slot.gfn >= e->slot.npages))
 		hva = 0;
-	if (hva && !bpf_probe_read_user(e->glance, len, (void *)hva))
+	return hva &&
+	       !bpf_probe_read_user(e->glance, bounded(len, 2 * GLANCE_SIZE - 1), (void *)hva);
+}
+
+__noinline int glance_by_words(struct event *e, u64 gva, u32 len)
+{
+	if (!e)
 		return 0;
 	for (u32 i = 0; i < GLANCE_SIZE / 8; i++) {
 		if (8 * i >= len)
@@ -320,6 +322,16 @@ __noinline int guest_glance(struct event *e, u64 gva, u32 len)
 		asm volatile("goto +0");
 	}
 	return 0;
+}
+
+/*
+ * Takes len bytes of an object (a multiple of 8, at most GLANCE_SIZE) into e->glance: a read
+ * costs about the same for 8 bytes and for all of these.
+ */
+static __always_inline void guest_glance(struct event *e, u64 gva, u32 len)
+{
+	if (!glance_at_once(e, gva, len))
+		glance_by_words(e, gva, len);
 }
 
 /* A field of the object at gva, of which len bytes are in e->glance. */

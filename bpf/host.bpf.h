@@ -171,14 +171,19 @@ enum {
 
 extern const volatile bool host_is_amd;
 
-/* Why vcpu last exited, in its vendor's numbers; all ones: not known on this host. */
-static __always_inline u32 host_exit_reason(struct kvm_vcpu *vcpu)
+/* Of AMD; NULL: the host has none. Those below that want it are asked often: it is read once. */
+static __always_inline struct vmcb *host_vmcb(struct kvm_vcpu *vcpu)
 {
-	if (host_is_amd) {
-		if (!bpf_core_type_exists(struct vcpu_svm))
-			return ~0U;
-		return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, control.exit_code);
-	}
+	if (!host_is_amd || !bpf_core_type_exists(struct vcpu_svm))
+		return NULL;
+	return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb);
+}
+
+/* Why vcpu last exited, in its vendor's numbers; all ones: not known on this host. */
+static __always_inline u32 host_exit_reason(struct kvm_vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (host_is_amd)
+		return vmcb ? BPF_CORE_READ(vmcb, control.exit_code) : ~0U;
 	if (bpf_core_field_exists(((struct vcpu_vmx___vt *)0)->vt))
 		return BPF_CORE_READ((struct vcpu_vmx___vt *)vcpu, vt.exit_reason.full) & 0xffff;
 	if (bpf_core_field_exists(((struct vcpu_vmx *)0)->exit_reason))
@@ -187,18 +192,18 @@ static __always_inline u32 host_exit_reason(struct kvm_vcpu *vcpu)
 }
 
 /* True when vcpu's last exit was an INVD, or the WBINVD that QEMU's TCG makes of it. */
-static __always_inline bool host_exit_is_invd(struct kvm_vcpu *vcpu)
+static __always_inline bool host_exit_is_invd(struct kvm_vcpu *vcpu, struct vmcb *vmcb)
 {
-	u32 reason = host_exit_reason(vcpu);
+	u32 reason = host_exit_reason(vcpu, vmcb);
 
 	return host_is_amd ? reason == SVM_EXIT_INVD || reason == SVM_EXIT_WBINVD
 			   : reason == VMX_EXIT_INVD || reason == VMX_EXIT_WBINVD;
 }
 
 /* True when vcpu's last exit was a #DB, whoever it is for. */
-static __always_inline bool host_exit_is_debug(struct kvm_vcpu *vcpu)
+static __always_inline bool host_exit_is_debug(struct kvm_vcpu *vcpu, struct vmcb *vmcb)
 {
-	u32 reason = host_exit_reason(vcpu);
+	u32 reason = host_exit_reason(vcpu, vmcb);
 
 	if (host_is_amd)
 		return reason == SVM_EXIT_DB;
@@ -248,19 +253,15 @@ static __always_inline u64 host_vcpu_rip(struct kvm_vcpu *vcpu, const unsigned l
  * keeps both in the VMCB; Intel's are in the VMCS, which BPF cannot read: 0,
  * and the caller goes by the vCPU's APIC id.
  */
-static __always_inline u64 host_vcpu_gs_base(struct kvm_vcpu *vcpu)
+static __always_inline u64 host_vcpu_gs_base(struct vmcb *vmcb)
 {
-	if (!host_is_amd || !bpf_core_type_exists(struct vcpu_svm))
-		return 0;
-	return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, save.gs.base);
+	return vmcb ? BPF_CORE_READ(vmcb, save.gs.base) : 0;
 }
 
 /* The same where the kernel has not executed SWAPGS yet: at the entries of system calls. */
-static __always_inline u64 host_vcpu_kernel_gs_base(struct kvm_vcpu *vcpu)
+static __always_inline u64 host_vcpu_kernel_gs_base(struct vmcb *vmcb)
 {
-	if (!host_is_amd || !bpf_core_type_exists(struct vcpu_svm))
-		return 0;
-	return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, save.kernel_gs_base);
+	return vmcb ? BPF_CORE_READ(vmcb, save.kernel_gs_base) : 0;
 }
 
 /*
@@ -269,11 +270,9 @@ static __always_inline u64 host_vcpu_kernel_gs_base(struct kvm_vcpu *vcpu)
  * an instruction is fetched, and RIP is checked to be a trap site, which lies in the
  * kernel's text.
  */
-static __always_inline u32 host_vcpu_cpl(struct kvm_vcpu *vcpu)
+static __always_inline u32 host_vcpu_cpl(struct vmcb *vmcb)
 {
-	if (!host_is_amd || !bpf_core_type_exists(struct vcpu_svm))
-		return 0;
-	return BPF_CORE_READ((struct vcpu_svm *)vcpu, vmcb, save.cpl);
+	return vmcb ? BPF_CORE_READ(vmcb, save.cpl) : 0;
 }
 
 #endif

@@ -40,32 +40,40 @@ static __always_inline void endpoint_unmap(struct kt_endpoint *ep)
 	}
 }
 
-/* The addresses of a socket itself; both ends get the family AF_INET if mapped. */
+#define SOCK_GLANCE 128 /* what of struct sock_common is wanted here */
+
+/*
+ * The addresses of a socket itself; both ends get the family AF_INET if mapped. Leaves the
+ * first SOCK_GLANCE bytes of the sock in e->glance.
+ */
 __noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *local,
 				struct kt_endpoint *remote)
 {
+	u32 mapped;
 	u16 family;
 
 	if (!e || !local || !remote)
 		return 0;
-	family = g16(e, sk + guest.skc_family);
+	guest_glance(e, sk, SOCK_GLANCE);
+	family = glanced(e, sk, guest.skc_family, 2, SOCK_GLANCE);
 	local->family = remote->family = family;
-	local->port = g16(e, sk + guest.skc_num);
-	remote->port = __builtin_bswap16(g16(e, sk + guest.skc_dport));
+	local->port = glanced(e, sk, guest.skc_num, 2, SOCK_GLANCE);
+	remote->port = __builtin_bswap16(glanced(e, sk, guest.skc_dport, 2, SOCK_GLANCE));
+	mapped = glanced(e, sk, guest.skc_rcv_saddr, 4, SOCK_GLANCE);
 	if (family == AF_INET) {
-		endpoint_set(local, g32(e, sk + guest.skc_rcv_saddr), 0);
-		if (!low(local))
+		endpoint_set(local, mapped, 0);
+		if (!mapped)
 			endpoint_set(local, g32(e, sk + guest.inet_saddr), 0);
-		endpoint_set(remote, g32(e, sk + guest.skc_daddr), 0);
+		endpoint_set(remote, glanced(e, sk, guest.skc_daddr, 4, SOCK_GLANCE), 0);
 	} else if (family == AF_INET6 && guest.skc_v6_daddr != KT_ABSENT) {
-		endpoint_set(local, g64(e, sk + guest.skc_v6_rcv_saddr),
-			     g64(e, sk + guest.skc_v6_rcv_saddr + 8));
-		endpoint_set(remote, g64(e, sk + guest.skc_v6_daddr),
-			     g64(e, sk + guest.skc_v6_daddr + 8));
+		endpoint_set(local, glanced(e, sk, guest.skc_v6_rcv_saddr, 8, SOCK_GLANCE),
+			     glanced(e, sk, guest.skc_v6_rcv_saddr + 8, 8, SOCK_GLANCE));
+		endpoint_set(remote, glanced(e, sk, guest.skc_v6_daddr, 8, SOCK_GLANCE),
+			     glanced(e, sk, guest.skc_v6_daddr + 8, 8, SOCK_GLANCE));
 		endpoint_unmap(remote);
 		if (remote->family == AF_INET) {
 			local->family = AF_INET;
-			endpoint_set(local, g32(e, sk + guest.skc_rcv_saddr), 0);
+			endpoint_set(local, mapped, 0);
 		}
 	}
 	return 0;

@@ -81,11 +81,13 @@ static __always_inline u32 inode_look(struct event *e, u64 inode, u64 *sb, struc
 }
 
 /* And its file system: the magic number. */
-static __always_inline u64 sb_look(struct event *e, u64 sb, struct kt_file_key *key)
+__noinline u64 sb_look(struct event *e, u64 sb, struct kt_file_key *key)
 {
 	u64 magic;
 	u32 dev;
 
+	if (!e || !key)
+		return 0;
 	guest_glance(e, sb, SB_GLANCE);
 	magic = glanced(e, sb, guest.sb_magic, 8, SB_GLANCE);
 	e->bdev = glanced(e, sb, guest.sb_bdev, 8, SB_GLANCE);

@@ -225,28 +225,29 @@ int handle_syscall(void *ctx)
 		return 0;                                                                          \
 	}
 
-/* What goes out on a socket has a program of its own: it is the longest. */
-static __always_inline void syscall_sends(void *ctx, struct event *e)
+/* A call that is many has them looked at in rounds: a program has a greatest length. */
+static __always_inline void syscall_is_many(void *ctx, struct event *e)
 {
 	if (e->goes_on && !comes_again(e))
-		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_FLOWS);
-	if (e->sent_sk)
-		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
+		bpf_tail_call(ctx, &handlers,
+			      e->row.kind == SYSCALL_SENDMMSG ? HANDLER_SYSCALL_SEND
+							      : HANDLER_SYSCALL_FLOWS);
 	event_end(ctx, e);
 }
 
-static __always_inline void syscall_sends_on(void *ctx, struct event *e)
+/* What goes out on a socket has a program of its own: it is the longest. */
+static __always_inline void syscall_sends(void *ctx, struct event *e)
 {
-	if (e->goes_on && !comes_again(e))
+	if (e->sent_sk)
 		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
-	event_end(ctx, e);
+	syscall_is_many(ctx, e);
 }
 
 SYSCALL_PROGRAM(actor, on_syscall_new_actor, syscall_goes_on)
 SYSCALL_PROGRAM(flows, on_syscall_flow, syscall_sends)
 SYSCALL_PROGRAM(objects, on_syscall_object, event_end)
 SYSCALL_PROGRAM(processes, on_syscall_process, event_end)
-SYSCALL_PROGRAM(send, on_syscall_send, syscall_sends_on)
+SYSCALL_PROGRAM(send, on_syscall_send, syscall_is_many)
 
 static __always_inline void event_reset(struct event *e)
 {
@@ -419,14 +420,14 @@ static __always_inline void take_arguments(struct event *e, const unsigned long 
 	e->args[5] = regs[REG_R9];
 }
 
-static __always_inline void find_cpu(struct event *e, struct kvm_vcpu *vcpu)
+static __always_inline void find_cpu(struct event *e, struct kvm_vcpu *vcpu, struct vmcb *vmcb)
 {
 	u32 apic = BPF_CORE_READ(vcpu, vcpu_id);
 	u64 *base;
 
 	e->vcpu = apic;
-	e->percpu_base = e->hook == KT_HOOK_SYSCALL ? host_vcpu_kernel_gs_base(vcpu)
-						    : host_vcpu_gs_base(vcpu);
+	e->percpu_base = e->hook == KT_HOOK_SYSCALL ? host_vcpu_kernel_gs_base(vmcb)
+						    : host_vcpu_gs_base(vmcb);
 	if (!e->percpu_base) {
 		base = bpf_map_lookup_elem(&vcpu_percpu, &apic);
 		e->percpu_base = base ? *base : 0;
@@ -438,15 +439,19 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
 	unsigned long regs[17];
+	struct vmcb *vmcb;
 	struct event *e;
 
 	if (can_hold && held_count && is_our_vm() && is_held(BPF_CORE_READ(vcpu, vcpu_id)))
 		bpf_tail_call(ctx, &handlers, HANDLER_BAR);
-	if (!is_our_vm() || !(trap_is_shim ? host_exit_is_debug(vcpu) : host_exit_is_invd(vcpu)) ||
+	if (!is_our_vm())
+		return 0;
+	vmcb = host_vmcb(vcpu);
+	if (!(trap_is_shim ? host_exit_is_debug(vcpu, vmcb) : host_exit_is_invd(vcpu, vmcb)) ||
 	    (u64)BPF_CORE_READ(vcpu, kvm) != vm_address)
 		return 0;
 	bpf_core_read(regs, sizeof(regs), &vcpu->arch.regs);
-	if (host_vcpu_is_nested(vcpu) || host_vcpu_cpl(vcpu)) {
+	if (host_vcpu_is_nested(vcpu) || host_vcpu_cpl(vmcb)) {
 		count(KT_COUNT_NESTED);
 		return 0;
 	}
@@ -457,7 +462,7 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	}
 	count(KT_COUNT_TRAPS);
 	take_arguments(e, regs);
-	find_cpu(e, vcpu);
+	find_cpu(e, vcpu, vmcb);
 	event_run(ctx, e);
 	return 0;
 }

@@ -79,6 +79,12 @@ static __always_inline bool pending_publish(struct event *e)
 		count(KT_COUNT_PENDING_LOST);
 		return false;
 	}
+	/*
+	 * Who reads the same again was published then, and that is still there: nobody but
+	 * the thread itself takes it out.
+	 */
+	if (reader->carrier == e->carrier && reader->kind == e->carrier_kind && !reader->maps)
+		return true;
 	reader->maps = 0;
 	reader->kind = e->carrier_kind;
 	reader_reads(reader, e->carrier);

@@ -179,7 +179,7 @@ struct event {
 	u64 task;
 	u64 signal;
 	u64 mm;
-	u32 task_flags;
+	u32 task_flags; /* 0: not read yet, see actor_is_kthread() */
 	u32 failed; /* enum kt_lost of the first read that failed */
 	u64 failed_at; /* guest address (GUEST_MEMORY) or host address (HOST_MEMORY) */
 
@@ -215,7 +215,8 @@ struct event {
 	u64 iov; /* guest user address of segments to be added up */
 	u64 iov_count;
 	u32 step; /* of a call that is many */
-	u32 goes_on; /* there is a next one */
+	u32 rounds; /* in which its program has run */
+	u32 goes_on; /* it must run again */
 	u64 print; /* of the actor's address space */
 	u8 unix_name[KT_ADDR_LEN + 4]; /* that a datagram is addressed to */
 	u64 tag; /* of the carrier; see life.bpf.h */
