@@ -295,31 +295,25 @@ static __always_inline u8 g8(struct event *e, u64 gva)
 }
 
 /*
- * Takes len bytes of an object (a multiple of 8, at most GLANCE_SIZE) into e->glance: a read
- * costs about the same for 8 bytes and for all of these. Where they do not follow each other in
- * the host, or a page is absent, word by word.
+ * Takes len bytes of an object (at most GLANCE_SIZE) into e->glance: a read costs about the
+ * same for 8 bytes and for all of these. Returns len; 0 where they do not follow each other in
+ * the host, or a page is absent: then glanced() reads each field by itself. (No function of
+ * its own: hosts of 6.1 give little stack.)
  */
-__noinline int guest_glance(struct event *e, u64 gva, u32 len)
+static __always_inline u32 guest_glance(struct event *e, u64 gva, u32 len)
 {
 	u64 hva, last = gva + len - 1;
 
-	if (!e || len > GLANCE_SIZE)
+	if (e->mode == REPLAY)
 		return 0;
-	hva = e->mode == REPLAY ? 0 : guest_hva(e, gva);
+	hva = guest_where(e, gva);
+	if (!hva)
+		return 0;
 	if (gva >> PAGE_SHIFT != last >> PAGE_SHIFT &&
 	    (last - guest.direct_map >= guest.direct_map_size ||
 	     ((last - guest.direct_map) >> PAGE_SHIFT) - e->slot.gfn >= e->slot.npages))
-		hva = 0;
-	if (hva && !bpf_probe_read_user(e->glance, len, (void *)hva))
 		return 0;
-	for (u32 i = 0; i < GLANCE_SIZE / 8; i++) {
-		if (8 * i >= len)
-			break;
-		e->glance[i] = guest_read(e, gva + 8 * i, 8);
-		/* check_cfg() of 6.1 takes no loop that falls into its head from a call. */
-		asm volatile("goto +0");
-	}
-	return 0;
+	return bpf_probe_read_user(e->glance, len, (void *)hva) ? 0 : len;
 }
 
 /* A field of the object at gva, of which len bytes are in e->glance. */

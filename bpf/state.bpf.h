@@ -286,6 +286,7 @@ struct event {
 	struct kt_held plan; /* how the send can be stopped, or why not */
 
 	u64 carrier_ino; /* of a pipe */
+	u64 sb; /* super_block of the inode that was looked at last */
 	u64 bdev; /* that the file system of the file at hand lies on, when it was taken up; 0: none
 		   */
 	u64 glance[GLANCE_SIZE / 8];
