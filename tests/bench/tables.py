@@ -21,7 +21,7 @@ MODEL = {"sendto": ("udp_sendto", "udp_send"), "recvfrom": ("udp_recv", "udp_rec
 
 WAYS = {"patch_unmanaged": "kvmtaint, `patch`, unmanaged", "patch_managed": "kvmtaint, `patch`, managed",
         "shim_unmanaged": "kvmtaint, `shim`, unmanaged", "shim_managed": "kvmtaint, `shim`, managed",
-        "gdbstub": "breakpoints through QEMU's gdbstub at the same functions", "audit": "auditd in the guest, the same calls",
+        "gdbstub": "breakpoints through QEMU's gdbstub at four of the functions", "audit": "auditd in the guest, the same calls",
         "ebpf": "a BPF program in the guest that counts system calls"}
 LOADS = {"getpid": "getpid", "sendto_recvfrom": "UDP sendto + recv", "dd": "`dd bs=1`", "unix_ping_pong": "UNIX write + read",
          "compile": "gcc -c"}
