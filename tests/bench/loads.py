@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """In L1, with the shim's module loaded: how long LMbench's programs and some loads take in the
-guest, untraced and by each way of tracing it, round after round. Writes $OUT/loads.json:
-{"lmbench" or "loads": {row: {way: [seconds of an operation, one a try]}}}. The lab is an
-emulator on a machine that may have other work: the shortest time of each counts, and only
-what is compared with each other here says anything.
+guest by each way of tracing it, and untraced just before, round after round. Writes
+$OUT/loads.json: {"lmbench" or "loads": {row: {way: [[seconds of an operation, untraced], one
+a round]}}}. The lab is an emulator on a machine that may have other work: of each the shortest
+of some tries counts, and only what is compared with each other here says anything.
 
   loads.py SECONDS   no new round begins after so many"""
 import contextlib
@@ -96,8 +96,14 @@ def guest(script, seconds=120):
     return text
 
 
+untraced = {}
+
+
 def keep(kind, row, way, seconds):
-    found[kind].setdefault(row, {}).setdefault(way, []).append(seconds)
+    if way == "untraced":
+        untraced[kind, row] = seconds
+        return
+    found[kind].setdefault(row, {}).setdefault(way, []).append([seconds, untraced[kind, row]])
     with open(f"{OUT}/loads.json", "w", encoding="ascii") as file:
         json.dump(found, file, indent=1)
 
@@ -310,15 +316,16 @@ def rounds():
         operation(name, False, 1)  # what it needs comes from the disk
     for number in range(ROUNDS):
         say(f"round {number + 1}")
-        measure("untraced", False, LOADS)
-        lmbench("untraced", False)
         for trap in "patch", "shim":
+            measure("untraced", False, LOADS)
+            lmbench("untraced", False)
             with kvmtaint(trap):
                 for managed in False, True:
                     way = f"{trap}_{'' if managed else 'un'}managed"
                     measure(way, managed, LOADS)
                     lmbench(way, managed)
         for way in audit, ebpf, gdbstub:
+            measure("untraced", False, INSTEAD)
             try:
                 with way():
                     # A debugger takes its time, far longer than any noise.
@@ -328,8 +335,6 @@ def rounds():
                 drop(way.__name__)
         if time.monotonic() > END:
             break
-    measure("untraced", False, LOADS)
-    lmbench("untraced", False)
 
 
 def main():

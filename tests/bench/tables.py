@@ -119,7 +119,7 @@ def lmbench(bench):
         rows.append([LMBENCH[row], *(f"{each[trap][key]:g}" for trap in traps for key in ("ratio", "managed_ratio")),
                      f"{paper[1] / paper[0]:.2f}" if paper else "–"])
     return ["#### The paper's tables again, and LMbench", "",
-            "Ratios from the emulator, to the same program untraced in the same run: they stand for no real host, where an exit costs",
+            "Ratios from the emulator, to the same program untraced just before: they stand for no real host, where an exit costs",
             "less by far against a system call (`tests/bench/run loads`; LMbench's own programs, in a guest with one vCPU).", "",
             *table(["", "`patch`, unmanaged", "managed", "`shim`, unmanaged", "managed", "the paper, on hardware (unmanaged / managed)"],
                    rows)]
@@ -130,7 +130,7 @@ def instead(bench):
     rows = [[text, *(f"{bench['instead'][way][load]['ratio']:g}" if load in bench["instead"][way] else "–" for load in loads)]
             for way, text in WAYS.items() if way in bench["instead"]]
     return ["#### What people use instead", "",
-            "Ratios from the emulator, to the same load untraced in the same run, by the clock outside the guest (`tests/bench/run loads`).", "",
+            "Ratios from the emulator, to the same load untraced just before, by the clock outside the guest (`tests/bench/run loads`).", "",
             *table(["slow-down of", *(LOADS[load] for load in loads)], rows)]
 
 
