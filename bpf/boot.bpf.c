@@ -6,8 +6,8 @@
  *
  * What is written says little (a reboot without KASLR writes the same value), and
  * AMD does not intercept LSTAR: user space looks for itself. The kernel writes
- * EFER in head_64.S, and LSTAR and SYSENTER_EIP in syscall_init(); KVM sees the
- * first and the last on AMD, all on Intel. A FRED guest writes FRED_CONFIG alone.
+ * EFER in head_64.S, and LSTAR and SYSENTER_EIP in syscall_init(); KVM sees all on
+ * Intel, EFER alone on AMD. A FRED guest writes FRED_CONFIG alone.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

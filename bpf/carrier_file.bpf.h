@@ -201,18 +201,19 @@ static __always_inline int carrier_is_memory_file(struct event *e, u64 file, u64
  */
 __noinline int carrier_is_file(struct event *e, u64 file)
 {
-	u64 inode;
+	struct kt_file_key key = {};
+	u64 inode, sb;
 	u32 kind;
 
 	if (!e)
 		return 0;
 	inode = g64(e, file + guest.file_inode);
-	kind = inode_look(e, inode);
+	kind = inode_look(e, inode, &sb, &key);
 	e->file = file;
 	e->dentry = 0;
 	switch (kind) {
 	case S_IFREG:
-		if (!carrier_is_looked(e, inode))
+		if (!carrier_is_looked(e, inode, sb, &key))
 			return carrier_is_memory_file(e, file, inode);
 		file_first_touch(e);
 		return S_IFREG;
@@ -222,7 +223,7 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 			file_first_touch(e);
 		return kind;
 	case S_IFIFO:
-		carrier_is_pipe(e, g64(e, file + guest.file_private_data), e->name_key.ino);
+		carrier_is_pipe(e, g64(e, file + guest.file_private_data), key.ino);
 		return S_IFIFO;
 	case S_IFSOCK:
 		carrier_is_socket(e,

@@ -403,10 +403,10 @@ static __always_inline void udp_remember(struct event *e, u64 sk)
 
 static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size)
 {
-	u32 protocol = g16(e, sk + guest.sk_protocol), kind, taken;
+	u32 protocol = g16(e, sk + guest.sk_protocol), kind;
 
-	taken = socket_endpoints(e, sk, &e->from, &e->to);
-	e->net = glanced(e, sk, guest.skc_net, 8, taken);
+	socket_endpoints(e, sk, &e->from, &e->to);
+	e->net = glanced(e, sk, guest.skc_net, 8, SOCK_GLANCE);
 	if (protocol != IPPROTO_TCP || !e->to.port)
 		message_destination(e, msg);
 	if (protocol == IPPROTO_TCP) {

@@ -43,40 +43,40 @@ static __always_inline void endpoint_unmap(struct kt_endpoint *ep)
 #define SOCK_GLANCE 128 /* what of struct sock_common is wanted here */
 
 /*
- * The addresses of a socket itself; both ends get the family AF_INET if mapped. Returns how many
- * bytes of the sock it left in e->glance.
+ * The addresses of a socket itself; both ends get the family AF_INET if mapped. Leaves the
+ * first SOCK_GLANCE bytes of the sock in e->glance.
  */
 __noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *local,
 				struct kt_endpoint *remote)
 {
-	u32 mapped, taken;
+	u32 mapped;
 	u16 family;
 
 	if (!e || !local || !remote)
 		return 0;
-	taken = guest_glance(e, sk, SOCK_GLANCE);
-	family = glanced(e, sk, guest.skc_family, 2, taken);
+	guest_glance(e, sk, SOCK_GLANCE);
+	family = glanced(e, sk, guest.skc_family, 2, SOCK_GLANCE);
 	local->family = remote->family = family;
-	local->port = glanced(e, sk, guest.skc_num, 2, taken);
-	remote->port = __builtin_bswap16(glanced(e, sk, guest.skc_dport, 2, taken));
-	mapped = glanced(e, sk, guest.skc_rcv_saddr, 4, taken);
+	local->port = glanced(e, sk, guest.skc_num, 2, SOCK_GLANCE);
+	remote->port = __builtin_bswap16(glanced(e, sk, guest.skc_dport, 2, SOCK_GLANCE));
+	mapped = glanced(e, sk, guest.skc_rcv_saddr, 4, SOCK_GLANCE);
 	if (family == AF_INET) {
 		endpoint_set(local, mapped, 0);
 		if (!mapped)
 			endpoint_set(local, g32(e, sk + guest.inet_saddr), 0);
-		endpoint_set(remote, glanced(e, sk, guest.skc_daddr, 4, taken), 0);
+		endpoint_set(remote, glanced(e, sk, guest.skc_daddr, 4, SOCK_GLANCE), 0);
 	} else if (family == AF_INET6 && guest.skc_v6_daddr != KT_ABSENT) {
-		endpoint_set(local, glanced(e, sk, guest.skc_v6_rcv_saddr, 8, taken),
-			     glanced(e, sk, guest.skc_v6_rcv_saddr + 8, 8, taken));
-		endpoint_set(remote, glanced(e, sk, guest.skc_v6_daddr, 8, taken),
-			     glanced(e, sk, guest.skc_v6_daddr + 8, 8, taken));
+		endpoint_set(local, glanced(e, sk, guest.skc_v6_rcv_saddr, 8, SOCK_GLANCE),
+			     glanced(e, sk, guest.skc_v6_rcv_saddr + 8, 8, SOCK_GLANCE));
+		endpoint_set(remote, glanced(e, sk, guest.skc_v6_daddr, 8, SOCK_GLANCE),
+			     glanced(e, sk, guest.skc_v6_daddr + 8, 8, SOCK_GLANCE));
 		endpoint_unmap(remote);
 		if (remote->family == AF_INET) {
 			local->family = AF_INET;
 			endpoint_set(local, mapped, 0);
 		}
 	}
-	return taken;
+	return 0;
 }
 
 /*

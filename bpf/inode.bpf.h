@@ -61,42 +61,38 @@ static __always_inline bool fs_is_storage(u64 magic)
  */
 static __always_inline u32 fs_identity(struct event *e, u64 sb, u32 dev)
 {
-	u64 uuid = sb + guest.sb_uuid, low, high, mixed;
-	u32 taken = guest_glance(e, uuid, 16);
+	u64 low, high, mixed;
 
-	low = glanced(e, uuid, 0, 8, taken);
-	high = glanced(e, uuid, 8, 8, taken);
+	guest_glance(e, sb + guest.sb_uuid, 16);
+	low = e->glance[0];
+	high = e->glance[1];
 	mixed = (low ^ high * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
 	return low | high ? mixed >> 32 : dev;
 }
 
-/*
- * What an inode says of itself: its kind (S_IFMT), e->sb, and e->name_key but for the file
- * system. A function of its own: the way on from its callers is deep, and needs the stack.
- */
-__noinline int inode_look(struct event *e, u64 inode)
+/* What an inode says of itself; its kind (S_IFMT). */
+static __always_inline u32 inode_look(struct event *e, u64 inode, u64 *sb, struct kt_file_key *key)
 {
-	u32 taken;
-
-	if (!e)
-		return 0;
-	taken = guest_glance(e, inode, INODE_GLANCE);
-	e->sb = glanced(e, inode, guest.inode_sb, 8, taken);
-	e->name_key.ino = glanced(e, inode, guest.inode_ino, 8, taken);
-	e->name_key.generation = glanced(e, inode, guest.inode_generation, 4, taken);
-	return glanced(e, inode, guest.inode_mode, 2, taken) & S_IFMT;
+	guest_glance(e, inode, INODE_GLANCE);
+	*sb = glanced(e, inode, guest.inode_sb, 8, INODE_GLANCE);
+	key->ino = glanced(e, inode, guest.inode_ino, 8, INODE_GLANCE);
+	key->generation = glanced(e, inode, guest.inode_generation, 4, INODE_GLANCE);
+	return glanced(e, inode, guest.inode_mode, 2, INODE_GLANCE) & S_IFMT;
 }
 
-/* And its file system, e->sb: the magic number. */
-static __always_inline u64 sb_look(struct event *e)
+/* And its file system: the magic number. */
+__noinline u64 sb_look(struct event *e, u64 sb, struct kt_file_key *key)
 {
-	u64 sb = e->sb, magic;
-	u32 taken = guest_glance(e, sb, SB_GLANCE), dev;
+	u64 magic;
+	u32 dev;
 
-	magic = glanced(e, sb, guest.sb_magic, 8, taken);
-	e->bdev = glanced(e, sb, guest.sb_bdev, 8, taken);
-	dev = glanced(e, sb, guest.sb_dev, 4, taken);
-	e->name_key.fs = fs_is_storage(magic) ? fs_identity(e, sb, dev) : 0;
+	if (!e || !key)
+		return 0;
+	guest_glance(e, sb, SB_GLANCE);
+	magic = glanced(e, sb, guest.sb_magic, 8, SB_GLANCE);
+	e->bdev = glanced(e, sb, guest.sb_bdev, 8, SB_GLANCE);
+	dev = glanced(e, sb, guest.sb_dev, 4, SB_GLANCE);
+	key->fs = fs_is_storage(magic) ? fs_identity(e, sb, dev) : 0;
 	return magic;
 }
 
@@ -173,30 +169,26 @@ __noinline u64 overlay_bottom(struct event *e, u64 inode)
 	return inode;
 }
 
-/* The regular file of an inode that was looked at becomes the carrier at hand; 0: not one. */
-__noinline int carrier_is_looked(struct event *e, u64 inode)
+/* The regular file of an inode that was looked at becomes the carrier at hand; false: not one. */
+static __always_inline bool carrier_is_looked(struct event *e, u64 inode, u64 sb,
+					      struct kt_file_key *key)
 {
-	struct kt_file_key name;
-	u64 magic, bottom;
+	u64 magic = sb_look(e, sb, key), bottom;
 
-	if (!e)
-		return 0;
-	magic = sb_look(e);
 	if (!fs_is_storage(magic))
-		return 0;
+		return false;
+	e->name_key = *key;
+	e->key = *key;
 	e->overlaid = 0;
-	e->key = e->name_key;
 	if (magic == OVERLAYFS_MAGIC) {
-		name = e->name_key;
 		bottom = overlay_bottom(e, inode);
 		e->overlaid = bottom != inode;
 		inode = bottom;
-		inode_look(e, inode);
-		magic = sb_look(e);
-		e->key = e->name_key;
-		e->name_key = name;
+		inode_look(e, inode, &sb, key);
+		magic = sb_look(e, sb, key);
+		e->key = *key;
 	}
-	e->fuse = magic == FUSE_SUPER_MAGIC ? e->sb : 0;
+	e->fuse = magic == FUSE_SUPER_MAGIC ? sb : 0;
 	e->carrier_kind = KT_KIND_FILE;
 	e->carrier = inode;
 	return !e->failed;
@@ -204,8 +196,11 @@ __noinline int carrier_is_looked(struct event *e, u64 inode)
 
 static __always_inline bool carrier_is_inode(struct event *e, u64 inode)
 {
-	inode_look(e, inode);
-	return carrier_is_looked(e, inode);
+	struct kt_file_key key = {};
+	u64 sb;
+
+	inode_look(e, inode, &sb, &key);
+	return carrier_is_looked(e, inode, sb, &key);
 }
 
 #endif

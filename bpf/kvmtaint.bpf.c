@@ -225,28 +225,29 @@ int handle_syscall(void *ctx)
 		return 0;                                                                          \
 	}
 
-/* What goes out on a socket has a program of its own: it is the longest. */
-static __always_inline void syscall_sends(void *ctx, struct event *e)
+/* A call that is many has them looked at in rounds: a program has a greatest length. */
+static __always_inline void syscall_is_many(void *ctx, struct event *e)
 {
 	if (e->goes_on && !comes_again(e))
-		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_FLOWS);
-	if (e->sent_sk)
-		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
+		bpf_tail_call(ctx, &handlers,
+			      e->row.kind == SYSCALL_SENDMMSG ? HANDLER_SYSCALL_SEND
+							      : HANDLER_SYSCALL_FLOWS);
 	event_end(ctx, e);
 }
 
-static __always_inline void syscall_sends_on(void *ctx, struct event *e)
+/* What goes out on a socket has a program of its own: it is the longest. */
+static __always_inline void syscall_sends(void *ctx, struct event *e)
 {
-	if (e->goes_on && !comes_again(e))
+	if (e->sent_sk)
 		bpf_tail_call(ctx, &handlers, HANDLER_SYSCALL_SEND);
-	event_end(ctx, e);
+	syscall_is_many(ctx, e);
 }
 
 SYSCALL_PROGRAM(actor, on_syscall_new_actor, syscall_goes_on)
 SYSCALL_PROGRAM(flows, on_syscall_flow, syscall_sends)
 SYSCALL_PROGRAM(objects, on_syscall_object, event_end)
 SYSCALL_PROGRAM(processes, on_syscall_process, event_end)
-SYSCALL_PROGRAM(send, on_syscall_send, syscall_sends_on)
+SYSCALL_PROGRAM(send, on_syscall_send, syscall_is_many)
 
 static __always_inline void event_reset(struct event *e)
 {

@@ -215,7 +215,8 @@ struct event {
 	u64 iov; /* guest user address of segments to be added up */
 	u64 iov_count;
 	u32 step; /* of a call that is many */
-	u32 goes_on; /* there is a next one */
+	u32 rounds; /* in which its program has run */
+	u32 goes_on; /* it must run again */
 	u64 print; /* of the actor's address space */
 	u8 unix_name[KT_ADDR_LEN + 4]; /* that a datagram is addressed to */
 	u64 tag; /* of the carrier; see life.bpf.h */
@@ -286,7 +287,6 @@ struct event {
 	struct kt_held plan; /* how the send can be stopped, or why not */
 
 	u64 carrier_ino; /* of a pipe */
-	u64 sb; /* super_block of the inode that was looked at last */
 	u64 bdev; /* that the file system of the file at hand lies on, when it was taken up; 0: none
 		   */
 	u64 glance[GLANCE_SIZE / 8];

@@ -45,6 +45,7 @@ static __always_inline void files_flow(struct event *e)
 #define DEDUPE_INFO   24
 #define DEDUPE_SIZE   32
 #define DEDUPE_DESTS  32
+#define DEDUPE_ROUND  8
 
 /* FIDEDUPERANGE: what the files share from now on was the same before; the answer tells. */
 static __always_inline void files_are_compared(struct event *e, u64 file)
@@ -54,15 +55,15 @@ static __always_inline void files_are_compared(struct event *e, u64 file)
 
 	user_memory(e);
 	count = g16(e, range + DEDUPE_COUNT);
-	for (u32 i = 0; i < DEDUPE_DESTS; i++) {
-		if (i >= count || e->failed)
-			return;
+	for (u32 i = 0; i < DEDUPE_ROUND; i++) {
+		if (e->step >= count || e->failed)
+			break;
 		e->in = file;
-		e->out = file_of_descriptor(e, g64(e, range + DEDUPE_INFO + i * DEDUPE_SIZE));
+		e->out = file_of_descriptor(e,
+					    g64(e, range + DEDUPE_INFO + e->step++ * DEDUPE_SIZE));
 		files_flow(e);
 	}
-	if (count > DEDUPE_DESTS)
-		event_fail(e, KT_LOST_WALK_BOUND, file);
+	syscall_has_next(e, count, DEDUPE_DESTS, file);
 }
 
 static __always_inline void userfault_copies(struct event *e, u64 file)
@@ -121,39 +122,31 @@ static __always_inline void on_syscall_ioctl(struct event *e)
 #define IOCB_PREADV  7
 #define IOCB_PWRITEV 8
 #define IOCBS_MAX    64
-#define IOCBS_A_RUN  4
+#define IOCBS_ROUND  8
+#define IOCB_ROUNDS  12 /* with a socket in each that is two tail calls each */
 
-static __always_inline void iocb_flows(struct event *e, u64 iocb)
-{
-	u16 opcode = g16(e, iocb + IOCB_OPCODE);
-	u32 fd = g32(e, iocb + IOCB_FD);
-
-	e->in = e->out = 0;
-	if (opcode == IOCB_PREAD || opcode == IOCB_PREADV)
-		e->in = file_of_descriptor(e, fd);
-	else if (opcode == IOCB_PWRITE || opcode == IOCB_PWRITEV)
-		e->out = file_of_descriptor(e, fd);
-	files_flow(e);
-}
-
-/* Some of the control blocks; each run of the program takes the next ones. */
 static __always_inline void on_syscall_aio(struct event *e)
 {
-	u32 word = syscall_is_compat(e) ? 4 : 8;
-	u64 count = e->args[1];
+	u32 word = syscall_is_compat(e) ? 4 : 8, fd;
+	u64 count = e->args[1], iocb;
+	u16 opcode;
 
 	user_memory(e);
-	for (u32 i = 0; i < IOCBS_A_RUN; i++) {
-		if (e->step >= count || e->failed)
-			return;
-		iocb_flows(e, guest_read(e, e->args[2] + e->step * word, word));
-		e->step++;
+	/* Who sends on a socket has a program of its own, and then comes back. */
+	for (u32 i = 0; i < IOCBS_ROUND; i++) {
+		if (e->step >= count || e->failed || e->sent_sk)
+			break;
+		iocb = guest_read(e, e->args[2] + (u64)e->step++ * word, word);
+		opcode = g16(e, iocb + IOCB_OPCODE);
+		fd = g32(e, iocb + IOCB_FD);
+		e->in = e->out = 0;
+		if (opcode == IOCB_PREAD || opcode == IOCB_PREADV)
+			e->in = file_of_descriptor(e, fd);
+		else if (opcode == IOCB_PWRITE || opcode == IOCB_PWRITEV)
+			e->out = file_of_descriptor(e, fd);
+		files_flow(e);
 	}
-	e->goes_on = e->step < count && !e->failed;
-	if (e->step < IOCBS_MAX || !e->goes_on)
-		return;
-	e->goes_on = 0;
-	event_fail(e, KT_LOST_WALK_BOUND, e->args[2]);
+	syscall_has_next(e, count, ++e->rounds < IOCB_ROUNDS ? IOCBS_MAX : 0, e->args[2]);
 }
 
 #define SOL_TCP		     6
@@ -164,6 +157,7 @@ static __always_inline void on_syscall_flow(struct event *e)
 {
 	u32 mode;
 
+	e->sent_sk = 0;
 	e->goes_on = 0;
 	switch (e->row.kind) {
 	case SYSCALL_IOCTL:
@@ -288,6 +282,8 @@ static __always_inline void on_syscall_entry(struct event *e)
 	e->in = e->out = 0;
 	e->sent_sk = 0;
 	e->step = 0;
+	e->rounds = 0;
+	e->goes_on = 0;
 	e->name = 0;
 	e->user_pgd = 0;
 	syscall_find(e);

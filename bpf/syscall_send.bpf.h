@@ -154,17 +154,15 @@ static __always_inline void next_message(struct event *e)
 	/* struct mmsghdr: a message, and what was sent of it. */
 	user_message(e, e->args[1] + e->step * (syscall_is_compat(e) ? 32ULL : 64ULL));
 	e->step++;
-	e->goes_on = e->step < count && !e->failed;
-	if (e->step < MMSG_MAX || !e->goes_on)
-		return;
-	e->goes_on = 0;
-	event_fail(e, KT_LOST_WALK_BOUND, e->sent_sk);
+	syscall_has_next(e, count, MMSG_MAX, e->sent_sk);
 }
 
 /* e->sent_sk is the socket that is sent on. */
 static __always_inline void on_syscall_send(struct event *e)
 {
-	e->goes_on = 0;
+	/* Of requests that are looked at by another program, that one knows. */
+	if (e->row.kind == SYSCALL_SENDMMSG)
+		e->goes_on = 0;
 	if (!actor_labels(e))
 		return;
 	user_memory(e);

@@ -172,6 +172,16 @@ static __always_inline void socketcall_unfold(struct event *e)
 			e->args[i] = g32(e, from + 4 * i);
 }
 
+/* Of a call that is many: whether it has a next, after e->step. What is beyond most is lost. */
+static __always_inline void syscall_has_next(struct event *e, u64 count, u32 most, u64 object)
+{
+	e->goes_on = e->step < count && !e->failed;
+	if (!e->goes_on || e->step < most)
+		return;
+	e->goes_on = 0;
+	event_fail(e, KT_LOST_WALK_BOUND, object);
+}
+
 /* Finds the event's row. */
 static __always_inline void syscall_find(struct event *e)
 {

@@ -57,22 +57,24 @@ clean() {
 	verdict "$1" $? "$(last '"type":"leak"' | cut -c1-300)"
 }
 
-# A kernel sets up its system calls: the one of these MSRs that both vendors intercept.
+# A kernel's head_64.S enables SYSCALL (EFER.SCE), a moment before it says where: KVM sees that
+# on AMD too, LSTAR itself it does not.
 msrs=/sys/kernel/tracing/events/kvm/kvm_msr
 echo mono >/sys/kernel/tracing/trace_clock
-echo 'write == 1 && ecx == 0x176' >$msrs/filter
+echo 'write == 1 && ecx == 0xc0000080 && data & 1' >$msrs/filter
 echo 1 >$msrs/enable
 
-# noticed NAME: the kernel before was given up within a second of that.
+# noticed NAME: the kernel before was given up within a second after it said where, which is two of
+# the emulator's after that.
 noticed() {
 	local setup seconds
 	setup=$(sed -nE 's/.* ([0-9]+[.][0-9]+): kvm_msr: .*/\1/p' /sys/kernel/tracing/trace | head -1)
 	: >/sys/kernel/tracing/trace
 	seconds=$(awk "BEGIN { printf \"%.3f\", $(stamp "$(last '"event":"gone"' | sed 's/.*"time":"\([^"]*\)".*/\1/')") - ${setup:-0} - $(
 		python3 -c 'import time; print(time.time() - time.monotonic())') }")
-	echo "# $1: noticed $seconds s after the kernel's system calls were set up"
-	awk "BEGIN { exit !(${setup:-0} && $seconds <= 1) }"
-	verdict "$1-noticed-within-a-second" $? "after $seconds s"
+	echo "# $1: noticed $seconds s after the kernel's first instructions"
+	awk "BEGIN { exit !(${setup:-0} && $seconds <= 2) }"
+	verdict "$1-noticed-in-time" $? "after $seconds s, ${setup:-no EFER was written}"
 }
 
 # kernel NAME N: the Nth kernel is armed; the file that was managed before still is, processes are not.
@@ -149,7 +151,7 @@ if [ "$LAB_TRAP" = patch ]; then
 fi
 
 # --- the guest reboots
-guest 'sync; (sleep 0.5; reboot -f) >/dev/null 2>&1 & sleep 0.2'
+guest 'sync; (sleep 0.5; systemctl reboot -ff) >/dev/null 2>&1 & sleep 0.2'
 wait_for '"event":"gone"' 1 60; verdict reboot-gone $? "no gone record"
 kernel reboot 2
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # In L1: what is to be stopped is stopped; proved by who would receive it. $parts names
-# the parts to run, $attempts how often each way is tried. Lines as tests/lab/run reads them.
+# the parts to run, $attempts how often each way is tried, $few how often each of the others.
+# The parts hooks and calls need --trap shim-hooks. Lines as tests/lab/run reads them.
 set -u
-parts=${parts:-report block tools pause timeout sendpage spread kill dirty protected swapped lockdown}
-attempts=${attempts:-250}
+parts=${parts:-report block tools pause timeout sendpage spread kill nat dirty protected swapped files lockdown}
+attempts=${attempts:-250} few=${few:-9}
+ways="tcp4 udp4 tcp6 udp6" other_ways="mptcp4 ktls4 fastopen4 icmp4 ping4 packet txring vsock"
 # A guest up to 6.4 sends files with all it needs in registers: that pauses, and has its own test.
 case $LAB_KERNEL in
-5.10 | 6.1) setting="export WITHOUT=sendfile;" ;;
+5.10 | 6.1) setting='export WITHOUT="sendfile splice";' ;;
 *) setting= ;;
 esac
 records=$OUT/records
@@ -25,7 +27,8 @@ start() { # PART OPTION...
 	records=$OUT/$1.jsonl
 	shift
 	# What the programs say comes by a virtio-serial port: that is a console, and a leak.
-	kvmtaint --vm "$VMM" --no-scan --secret lab=/srv/secret/ --allow lab=console "$@" >"$records" 2>"$records.stderr" &
+	# shellcheck disable=SC2086 # words, or none
+	kvmtaint --vm "$VMM" --no-scan --secret lab=/srv/secret/ ${allow---allow lab=console} "$@" >"$records" 2>"$records.stderr" &
 	kvmtaint=$!
 	for ((i = 0; i < 600; i++)); do
 		grep -q '"type":"start"' "$records" && return
@@ -98,7 +101,9 @@ datagrams() { # that came to this host's sockets
 
 new_secret() {
 	head -c 3000 /dev/urandom | base64 -w0 >/tmp/secret
-	guest "mkdir -p /srv/secret && echo '$(cat /tmp/secret)' >/srv/secret/a"
+	guest "mkdir -p /srv/secret && echo '$(cat /tmp/secret)' >/srv/secret/a
+		modprobe vmw_vsock_virtio_transport
+		echo 0 0 >/proc/sys/net/ipv4/ping_group_range" || echo "not ok new-secret: status $?"
 }
 
 # By the descriptors of kvmtaint; fails if one is there for verdicts alone. (That no other
@@ -123,13 +128,15 @@ END
 part_report() {
 	start report
 	empty_sink
-	for way in tcp4 udp4 tcp6 udp6 icmp4 packet; do
+	for way in $ways $other_ways; do
 		empty_sink
-		guest "$setting leaker /srv/secret/a $way 6" >>"$OUT/report.leaker"
+		guest "$setting leaker /srv/secret/a $way 10" >>"$OUT/report.leaker"
 		sleep 1
-		[ "$(arrived)" -gt 0 ]; verdict "report-$way-arrives" $? "nothing came: $(tail -1 "$OUT/report.leaker")"
+		# What leaves encrypted leaves.
+		[ "$(arrived)" -gt 0 ] || { [ "$way" = ktls4 ] && [ "$(wc -c </run/sink/tcp)" -gt 6000 ]; }
+		verdict "report-$way-arrives" $? "nothing came: $(tail -1 "$OUT/report.leaker")"
 	done
-	[ "$(count '"verdict":"reported"')" -ge 12 ]; verdict report-records $? "$(count reported) records"
+	[ "$(count '"verdict":"reported"')" -ge 100 ]; verdict report-records $? "$(count reported) records"
 	loaded_programs >"$OUT/report.programs"
 	verdict report-loads-no-writer $? "$(cat "$OUT/report.programs")"
 	echo "# report: $(head -1 "$OUT/report.programs")"
@@ -137,38 +144,46 @@ part_report() {
 }
 
 # Two processes on two CPUs retry by every call; not one byte comes.
-part_block() {
-	local before after
+try_block() { # PART OPTION...
+	local before after part=$1 all=$((4 * attempts + 8 * few))
 	# Should it pause instead, the job goes on, and fails.
-	start block --on-leak block --pause-timeout 5
-	! loaded_programs >"$OUT/block.programs"; verdict block-loads-the-writer $? "the test above sees none"
-	guest 'dmesg >/tmp/dmesg.before'
+	start "$@" --on-leak block --pause-timeout 5
+	! loaded_programs >"$OUT/$part.programs"; verdict "$part-loads-the-writer" $? "the test of report sees none"
+	# The kernel tells of a module that kTLS loads.
+	guest 'echo clean >/tmp/clean; leaker /tmp/clean ktls4 1; dmesg >/tmp/dmesg.before' >"$OUT/$part.clean"
+	sleep 1
 	empty_sink
 	before=$(datagrams)
 	guest -t 900 "$setting for way in tcp4 udp4; do leaker /srv/secret/a \$way $attempts & done
 		wait
 		for way in tcp6 udp6; do leaker /srv/secret/a \$way $attempts & done
 		wait
-		for way in icmp4 packet; do leaker /srv/secret/a \$way 9; done" >"$OUT/block.leaker"
-	verdict block-attempts-end $? "the program in the guest did not end"
+		for way in $other_ways; do leaker /srv/secret/a \$way $few; done" >"$OUT/$part.leaker"
+	verdict "$part-attempts-end" $? "the program in the guest did not end"
 	sleep 1
 	after=$(datagrams)
-	sed 's/^/# block: /' "$OUT/block.leaker"
-	grep '"type":"leak".*"verdict":"[pf]a' "$records" | head -3 | sed 's/^/# block: /'
-	[ "$(awk '{ n += $NF } END { print n }' "$OUT/block.leaker")" = $((4 * attempts + 18)) ]
-	verdict block-attempts $? "not all were made"
-	[ "$(arrived)" = 0 ] && [ ! -s /run/sink/tcp ] && [ ! -s /run/sink/udp ]
-	verdict block-nothing-arrives $? "$(arrived) pieces of the secret came; $(wc -c /run/sink/tcp /run/sink/udp 2>/dev/null | xargs)"
-	[ "$before" = "$after" ]; verdict block-no-empty-datagram $? "datagrams: $before, then $after"
-	! grep -qE ' [0-9]+ [0-9]+$' "$OUT/block.leaker"; verdict block-gives-an-error $? "$(grep -E ' [0-9]+ [0-9]+$' "$OUT/block.leaker" | head -2)"
-	[ "$(count '"verdict":"blocked"')" -ge $((4 * attempts + 18)) ] && [ "$(count '"verdict":"failed"')" = 0 ] && [ "$(count '"verdict":"paused"')" = 0 ]
-	verdict block-records $? "$(count blocked) blocked, $(count '"verdict":"failed"') failed, $(count '"verdict":"paused"') paused"
+	sed "s/^/# $part: /" "$OUT/$part.leaker"
+	grep '"type":"leak".*"verdict":"[pf]a' "$records" | head -3 | sed "s/^/# $part: /"
+	[ "$(awk '{ n += $NF } END { print n }' "$OUT/$part.leaker")" = $all ]
+	verdict "$part-attempts" $? "not all were made"
+	[ "$(arrived)" = 0 ] && [ ! -s /run/sink/tcp ] && [ ! -s /run/sink/udp ] && [ ! -s /run/sink/vsock ]
+	verdict "$part-nothing-arrives" $? "$(arrived) pieces of the secret came; $(wc -c /run/sink/tcp /run/sink/udp /run/sink/vsock 2>/dev/null | xargs)"
+	[ "$before" = "$after" ]; verdict "$part-no-empty-datagram" $? "datagrams: $before, then $after"
+	# MPTCP does not look at what makes the others refuse.
+	! grep -v '^mptcp4 [a-z]*: 0 ' "$OUT/$part.leaker" | grep -E ' [0-9]+ [0-9]+$' >"$OUT/$part.sent"
+	verdict "$part-gives-an-error" $? "$(head -2 "$OUT/$part.sent")"
+	[ "$(count '"verdict":"blocked"')" -ge $all ] && [ "$(count '"verdict":"failed"')" = 0 ] && [ "$(count '"verdict":"paused"')" = 0 ]
+	verdict "$part-records" $? "$(count blocked) blocked of $all, $(count '"verdict":"failed"') failed, $(count '"verdict":"paused"') paused"
 	# Whoever holds nothing is not touched, on the same two CPUs.
-	guest 'echo clean >/tmp/clean; leaker /tmp/clean tcp4 6; leaker /tmp/clean udp6 6' >"$OUT/block.clean"
-	! grep -q E "$OUT/block.clean"; verdict block-leaves-others-alone $? "$(grep E "$OUT/block.clean" | head -1)"
-	guest 'dmesg | diff /tmp/dmesg.before -' >"$OUT/block.dmesg"
-	verdict block-guest-unharmed $? "$(head -3 "$OUT/block.dmesg")"
-	stop block
+	guest 'leaker /tmp/clean tcp4 6; leaker /tmp/clean udp6 6' >>"$OUT/$part.clean"
+	! grep -q E "$OUT/$part.clean"; verdict "$part-leaves-others-alone" $? "$(grep E "$OUT/$part.clean" | head -1)"
+	guest 'dmesg | diff /tmp/dmesg.before -' >"$OUT/$part.dmesg"
+	verdict "$part-guest-unharmed" $? "$(head -3 "$OUT/$part.dmesg")"
+	stop "$part"
+}
+
+part_block() {
+	try_block block
 }
 
 # Programs that people use end, and with an error; where the policy lets them they work.
@@ -260,6 +275,14 @@ part_timeout() {
 	wait $sender
 	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ] && grep -q '"by":"end"' "$records"
 	verdict end-of-the-trace-blocks $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	start timeout-allows --on-leak pause --pause-timeout 1 --on-timeout allow
+	send_in_guest udp4/send
+	wait_for '"event":"resumed","verdict":"allowed","by":"timeout"'; verdict timeout-allows-record $? "no record"
+	wait $sender
+	sleep 0.5
+	[ "$(cat "$OUT/pause.leaker")" = "udp4 send: 600 1" ] && [ "$(arrived)" -gt 500 ]
+	verdict timeout-allows-arrives $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	stop timeout-allows
 }
 
 # What a guest up to 6.4 sends by sendfile() cannot be stopped; the VM stands on.
@@ -283,18 +306,137 @@ part_sendpage() {
 	stop sendpage
 }
 
-part_spread() {
-	start spread --on-spread pause
+# A VM that stands before what cannot be stopped: it stands on, and may be let go on once.
+stands_on() { # PART WHERE: a file of this host where it would arrive
+	[ "$(state)" = T ] && [ "$(arrived "$2")" = 0 ]; verdict "$1-stands-before" $? "state $(state), $(arrived "$2") pieces came"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1
+	[ $? = 28 ] && [ "$(state)" = T ]; verdict "$1-is-not-resumed" $? "state $(state), $(cat "$OUT/resume")"
+}
+
+let_go() { # PART
+	kvmtaint resume --vm "$VMM" --allow-once >"$OUT/resume" 2>&1; verdict "$1-allow-once" $? "$(cat "$OUT/resume")"
+}
+
+# Where the guest's own NAT sends a datagram is known when it is made already.
+part_nat() {
+	start nat --on-leak block --allow lab=10.9.0.9
+	empty_sink
+	guest 'nft add table ip kt && nft add chain ip kt out "{ type nat hook output priority -100; }" &&
+		nft add rule ip kt out ip daddr 10.9.0.9 udp dport 9 dnat to 10.9.0.1:9000'
+	verdict nat-rule $? "nft failed"
+	guest -t 60 'exec 3<>/dev/udp/10.9.0.9/9; head -c 600 /srv/secret/a >&3' >"$OUT/nat" 2>&1 &
+	sender=$!
+	wait_for '"type":"leak".*"verdict":"paused","reason":"no_message"' && wait_for '"event":"paused"'
+	verdict nat-is-paused $? "$(grep '"leak"' "$records" | tail -1)"
+	stands_on nat /run/sink/udp
+	let_go nat
+	wait $sender
+	sleep 1
+	[ "$(arrived)" -gt 0 ]; verdict nat-allowed-arrives $? "nothing came"
+	guest 'nft delete table ip kt'
+	stop nat
+}
+
+# A file that the host or another machine keeps, a disk written raw, the console: each write.
+try_file() { # NAME ON_LEAK KIND PATH WHERE OPTION...
+	local reason=
+	[ "$2" = pause ] || reason=',"reason":"no_message"'
+	new_secret
+	allow='' start "$1" --on-leak "$2" "${@:6}"
+	empty_sink
+	guest -t 120 "dd if=/srv/secret/a of=$4 bs=600 count=2 conv=notrunc status=none && sync" >"$OUT/$1" 2>&1 &
+	sender=$!
+	wait_for '"event":"paused"'; verdict "$1-is-paused" $? "$(grep '"leak"' "$records" | tail -1)"
+	grep -q '"type":"leak".*"verdict":"paused"'"$reason"'.*"kind":"'"$3"'"' "$records"
+	verdict "$1-record" $? "$(grep '"leak"' "$records" | tail -1)"
+	stands_on "$1" "$5"
+	let_go "$1"
+	wait_for '"event":"paused"' 2; verdict "$1-second-write-is-paused" $? "$(count '"event":"paused"') pauses"
+	[ "$(state)" = T ] && [ "$(arrived "$5")" -lt 600 ]; verdict "$1-allowed-once-only" $? "state $(state), $(arrived "$5") pieces came"
+	let_go "$1-second"
+	wait $sender; verdict "$1-program-ends" $? "$(cat "$OUT/$1")"
+	sleep 1
+	[ "$(arrived "$5")" -gt 1000 ]; verdict "$1-allowed-arrives" $? "$(arrived "$5") pieces came"
+	stop "$1"
+}
+
+part_files() {
+	l2 stop
+	truncate -s 1M /run/disk
+	LAB_STORAGE=1 l2 start -blockdev driver=file,filename=/run/disk,node-name=raw -device virtio-blk-device,drive=raw,serial=raw ||
+		echo "not ok files-start: the guest did not start"
+	VMM=$(cat /run/l2/pid)
+	guest 'modprobe -a virtiofs nfsv4; mkdir -p /mnt/share /mnt/nfs; mount -t virtiofs share /mnt/share &&
+		mount -t nfs4 10.9.0.1:/ /mnt/nfs && ln -s "/dev/$(grep -lx raw /sys/block/*/serial | cut -d/ -f4)" /tmp/disk && test -b /tmp/disk'
+	verdict files-mounted $? "status $?"
+	try_file virtiofs block filesystem /mnt/share/virtiofs /run/share/virtiofs
+	try_file nfs pause filesystem /mnt/nfs/nfs /run/share/nfs
+	try_file disk block device /tmp/disk /run/disk
+	try_file console pause console /dev/console /run/l2/console
+}
+
+try_spread() { # PART OPTION...
+	local part=$1
+	start "$@" --on-spread pause
 	guest -t 60 'cat /srv/secret/a >/dev/null; echo done' >"$OUT/spread" 2>&1 &
 	reader=$!
-	wait_for '"event":"paused"'; verdict spread-stands $? "no record"
-	[ "$(state)" = T ] && [ ! -s "$OUT/spread" ]; verdict spread-before-the-read $? "state $(state)"
-	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict spread-resume $? "$(cat "$OUT/resume")"
+	wait_for '"event":"paused"'; verdict "$part-stands" $? "no record"
+	[ "$(state)" = T ] && [ ! -s "$OUT/spread" ]; verdict "$part-before-the-read" $? "state $(state)"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict "$part-resume" $? "$(cat "$OUT/resume")"
 	wait $reader
-	[ "$(cat "$OUT/spread")" = done ]; verdict spread-goes-on $? "$(cat "$OUT/spread")"
-	guest -t 60 'cat /srv/secret/a >/dev/null'; verdict spread-once-a-label $? "status $?"
-	[ "$(count '"event":"paused"')" = 1 ]; verdict spread-one-pause $? "$(count '"event":"paused"')"
-	stop spread
+	[ "$(cat "$OUT/spread")" = "done" ]; verdict "$part-goes-on" $? "$(cat "$OUT/spread")"
+	guest -t 60 'cat /srv/secret/a >/dev/null'; verdict "$part-once-a-label" $? "status $?"
+	[ "$(count '"event":"paused"')" = 1 ]; verdict "$part-one-pause" $? "$(count '"event":"paused"')"
+	stop "$part"
+}
+
+part_spread() {
+	try_spread spread
+}
+
+# By breakpoints on functions everything is as by the patch.
+part_hooks() {
+	try_block hooks --trap shim-hooks
+	start hooks-pause --trap shim-hooks --on-leak pause
+	empty_sink
+	send_in_guest udp4/send
+	wait_for '"event":"paused"'; verdict hooks-pause-stands $? "no record"
+	[ "$(state)" = T ] && [ "$(arrived)" = 0 ]; verdict hooks-pause-before-the-send $? "state $(state), $(arrived) pieces came"
+	kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict hooks-pause-resume $? "$(cat "$OUT/resume")"
+	wait $sender
+	[ "$(cat "$OUT/pause.leaker")" = "udp4 send: EINVAL 1" ] && [ "$(arrived)" = 0 ]
+	verdict hooks-pause-resume-stops-it $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	stop hooks-pause
+	try_spread hooks-spread --trap shim-hooks
+	try_file hooks-console pause console /dev/console /run/l2/console --trap shim-hooks
+}
+
+# At the entry of a system call there is no message yet: the VM stands, whichever verdict is asked for.
+part_calls() {
+	local asked reason
+	for asked in block pause; do
+		reason=
+		[ $asked = pause ] || reason=',"reason":"no_message"'
+		start calls-$asked --trap shim --on-leak $asked --pause-timeout 1
+		empty_sink
+		send_in_guest tcp4/write
+		wait_for '"type":"leak".*"verdict":"paused"'"$reason" && wait_for '"event":"paused"'
+		verdict calls-$asked-is-paused $? "$(grep '"leak"' "$records" | tail -1)"
+		stands_on calls-$asked /run/sink/tcp
+		sleep 3
+		[ "$(state)" = T ] && [ "$(arrived)" = 0 ]; verdict calls-$asked-outlasts-the-timeout $? "state $(state), $(arrived) pieces came"
+		[ $asked = pause ] || let_go calls-$asked
+		stop calls-$asked
+		wait $sender
+		sleep 1
+		[ "$(cat "$OUT/pause.leaker")" = "tcp4 write: 600 1" ] && [ "$(arrived)" -gt 500 ]
+		verdict calls-$asked-leaves-at-last $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	done
+	# Nobody let it go: the trace ended, and says what that meant.
+	grep -q '"event":"resumed","verdict":"failed","reason":"no_message","by":"end"' "$records"
+	verdict calls-end-of-the-trace-is-told $? "$(grep '"pause"' "$records" | tail -1)"
+	try_spread calls-spread --trap shim
+	try_file calls-console block console /dev/console /run/l2/console --trap shim
 }
 
 part_kill() {

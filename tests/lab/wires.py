@@ -43,6 +43,7 @@ LONG_FLOWS = [
     ("tcp4-peek", "tcp", "10.9.0.3", 7015, "peek", True, "lab"),
     ("udp6-queued", "udp", "fd00:9::3", 7016, "recvfrom", False, "lab"),
 ]
+SLEEPS_IN = {"recv": "recvfrom", "peek": "recvfrom"}  # the system call, where it has another name
 LISTENS_ON_ALL = {"udp4-any-address": "0.0.0.0"}
 SEND_CALLS = {"tcp4-fastopen": "fastopen", "tcp4-splice": "sendfile", "tcp4-recvmmsg": "sendmsg"}
 CLEAN = [("clean-tcp4", "tcp", "10.9.0.3", 7100), ("clean-udp4", "udp", "10.9.0.3", 7101)]
@@ -126,7 +127,7 @@ def send(name, transport, address, port, source):
 def exchange(sender, receiver, flows, clean, folder):
     """Moves a secret from VM to VM through each flow, clean bytes through the others."""
     waits = [receive(*flow[:5]) + ("" if flow[5] else f" --gate /root/{folder}-sent") + " & "
-             + (f"blocked+=($!:{'recvfrom' if flow[4] == 'recv' else flow[4]})" if flow[5] else ":")
+             + (f"blocked+=($!:{SLEEPS_IN.get(flow[4], flow[4])})" if flow[5] else ":")
              for flow in flows]
     waits += [receive(*flow, "recv") + " &" for flow in clean]
     names = " ".join(flow[0] for flow in flows + clean)

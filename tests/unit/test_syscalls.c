@@ -321,6 +321,43 @@ static void every_copy_goes_from_one_to_the_other(void **state)
 	assert_int_equal(labels(v, actor), 1);
 }
 
+/* struct iocb in user memory: what request number n asks for. */
+static void ask(struct view *v, uint32_t n, uint32_t opcode, uint32_t fd)
+{
+	uint32_t *iocb = (uint32_t *)(v->user_host + 1024 + 64 * n);
+
+	((uint64_t *)v->user_host)[n] = v->user + 1024 + 64 * n;
+	iocb[4] = opcode;
+	iocb[5] = fd;
+}
+
+/* A program looks at a few at a time, and what goes out on a socket at another's hand. */
+static void many_requests_are_all_looked_at(void **state)
+{
+	struct view *v = view(state);
+	uint64_t actor = knower(v), pipe = pipe_of(v), peer[2];
+	const uint32_t count = 30, nobody = 9999;
+
+	peer[0] = sock_of(v, "unix_stream_0");
+	peer[1] = sock_of(v, "unix_stream_1");
+	for (uint32_t i = 0; i < count; i++)
+		ask(v, i, 1, nobody);
+	ask(v, 1, 1, descriptor(v, "unix_stream_0"));
+	ask(v, 2, 1, descriptor(v, "unix_stream_1"));
+	ask(v, count - 1, 1, descriptor(v, "pipe_write"));
+	CALL(v, actor, SYS_io_submit, 0, count, v->user);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(labels_of(&v->w, "sockets", &peer[i]), 1);
+	assert_int_equal(labels_of(&v->w, "pipes", &pipe), 1);
+	assert_null(record_of(v, KT_RECORD_LOST));
+
+	/* More sockets than there are tail calls. */
+	for (uint32_t i = 0; i < count; i++)
+		ask(v, i, 1, descriptor(v, "unix_stream_0"));
+	enter(v, actor, SYS_io_submit, (const uint64_t[6]){ 0, count, v->user });
+	assert_int_equal(v->result, KT_LOST_WALK_BOUND);
+}
+
 static void requests_in_user_memory_are_read_there(void **state)
 {
 	struct view *v = view(state);
@@ -791,6 +828,7 @@ int main(void)
 		TEST(every_write_writes),
 		TEST(every_copy_goes_from_one_to_the_other),
 		TEST(requests_in_user_memory_are_read_there),
+		TEST(many_requests_are_all_looked_at),
 		TEST(a_mapping_is_a_read_and_shared_a_write),
 		TEST(every_send_goes_to_the_peer),
 		TEST(a_datagram_goes_where_the_call_names),

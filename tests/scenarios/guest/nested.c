@@ -25,6 +25,7 @@
 #define CODE	 (8 * PAGE)
 #define FUNCTION (9 * PAGE)
 
+#define ENTRIES	 256 /* of CPUID, at most */
 #define PRESENT	 3 /* and writable */
 #define LARGE	 0x80
 
@@ -62,6 +63,17 @@ static void write_code(uint64_t address, uint32_t n)
 	memcpy(memory + CODE, code, sizeof(code));
 	/* inc %rbx; ret */
 	memcpy(memory + FUNCTION + address % PAGE, "\x48\xff\xc3\xc3", 4);
+}
+
+/* All that KVM has: without, there is no long mode. */
+static void set_cpuid(int kvm, int vcpu)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + ENTRIES * sizeof(cpuid->entries[0]));
+
+	cpuid->nent = ENTRIES;
+	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) || ioctl(vcpu, KVM_SET_CPUID2, cpuid))
+		die("KVM_SET_CPUID2");
+	free(cpuid);
 }
 
 static void enter_long_mode(int vcpu)
@@ -113,6 +125,7 @@ int main(int argc, char **argv)
 		die("KVM_CREATE_VCPU");
 	run = mmap(NULL, ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED,
 		   vcpu, 0);
+	set_cpuid(kvm, vcpu);
 	enter_long_mode(vcpu);
 	if (run == MAP_FAILED || ioctl(vcpu, KVM_SET_REGS, &regs) || ioctl(vcpu, KVM_RUN, 0) ||
 	    ioctl(vcpu, KVM_GET_REGS, &regs))
