@@ -64,8 +64,7 @@ static __always_inline void tty_is_written(struct event *e, u64 tty)
 	write_to(e, KT_FLOW_WRITE);
 }
 
-/* The actor, which is managed, has bytes read from a terminal as if they had been typed, and
- * echoed. */
+/* The actor, which is managed, has a byte read from a terminal as if it was typed, and echoed. */
 static __always_inline void tty_is_typed_at(struct event *e, u64 tty)
 {
 	u64 link;
