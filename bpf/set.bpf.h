@@ -12,7 +12,8 @@
  * there is none, with labels add united in; *grown are those it did not have.
  * NULL: the set is full; or the event comes again, because at kvm_entry, with interrupts
  * off, the host's allocator has a few entries at hand for each CPU (four in a map that
- * is new: prefill_mem_cache() of kernel/bpf/memalloc.c) and gets no more. An entry may be deleted
+ * is new: prefill_mem_cache() of kernel/bpf/memalloc.c) and gets no more. (Up to 6.3 it is an
+ * int that comes back, whose sign is not in the register's upper half.) An entry may be deleted
  * and its memory reused between lookup and OR, so the key must still lead to it afterwards.
  */
 #define DEFINE_SET(set, key_type, value_type)                                                      \
@@ -24,7 +25,7 @@
 		for (int attempt = 0; attempt < 3; attempt++) {                                    \
 			value = bpf_map_lookup_elem(&set, key);                                    \
 			if (!value) {                                                              \
-				if (bpf_map_update_elem(&set, key, fresh, BPF_NOEXIST) ==          \
+				if ((int)bpf_map_update_elem(&set, key, fresh, BPF_NOEXIST) ==     \
 					    -ENOMEM &&                                             \
 				    e->mode == LIVE) {                                             \
 					event_fail(e, KT_LOST_HOST_MEMORY, 0);                     \

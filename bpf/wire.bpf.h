@@ -142,7 +142,7 @@ __noinline int wire_publish(struct event *e)
 	struct kt_wire fresh = {}, *wire;
 	struct kt_wire_key key;
 	bool is_new = false;
-	long failed;
+	int failed; /* not long: see set.bpf.h */
 
 	if (!e || !state)
 		return 0;
