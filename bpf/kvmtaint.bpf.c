@@ -467,9 +467,11 @@ int on_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+#define SEND_SIG_PRIV 1 /* in place of a siginfo: the kernel's own signals, BPF's too */
+
 /*
  * raw_tp(sig, info, task, group, result). Who else stops the VMM, and lets it go
- * on? 0 and 1 in place of a siginfo are the kernel's own (BPF's too).
+ * on? kill(2) comes with a siginfo up to 6.18, with 0 (SEND_SIG_NOINFO) in 7.3.
  */
 SEC("raw_tp/signal_generate")
 int on_signal_generate(struct bpf_raw_tracepoint_args *ctx)
@@ -477,7 +479,7 @@ int on_signal_generate(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = (void *)ctx->args[2];
 	int signal = ctx->args[0];
 
-	if ((signal != SIGSTOP && signal != SIGCONT) || ctx->args[1] <= 1 ||
+	if ((signal != SIGSTOP && signal != SIGCONT) || ctx->args[1] == SEND_SIG_PRIV ||
 	    (u32)BPF_CORE_READ(task, tgid) != vmm_tgid ||
 	    bpf_get_current_pid_tgid() >> 32 == own_tgid)
 		return 0;

@@ -144,7 +144,7 @@ def debug_exits():
 
 
 def nested(address, calls):
-    """A guest of the guest calls a function at this address; what it says, and #DB exits meanwhile."""
+    """A guest of the guest calls a function at this address. What it says, and #DB exits meanwhile."""
     before = debug_exits()
     return guest(f"nested {address} {calls}", 120).strip(), debug_exits() - before
 
@@ -156,14 +156,10 @@ def check_nested(tracer):
     check_count("exits-of-no-nested-guest", "read", 0)
     say("debug-exits-are-seen", debug_exits() - before >= EXITS["read"] * CALLS, f"{debug_exits() - before}")
     for hook in records(tracer)[0]["hooks"]:
-        found = []
-        for _ in range(3):
-            said, exits = nested(hook["address"], NESTED_CALLS)
-            found.append(exits - nested(hook["address"], 1)[1])
-            if not found[-1]:
-                break
-        say(f"nested-{hook['name']}", said == f"exit {KVM_EXIT_HLT}, calls {NESTED_CALLS}" and not found[-1],
-            f"'{said}', {found} exits more than of one call")
+        said, exits = nested(hook["address"], NESTED_CALLS)
+        # The guest's other processes read and write, too.
+        say(f"nested-{hook['name']}", said == f"exit {KVM_EXIT_HLT}, calls {NESTED_CALLS}" and
+            exits < NESTED_CALLS / 10, f"'{said}', {exits} exits")
     write(f"{EXITS_OF_ALL}/trigger", "!hist:keys=exit_reason")
 
 
