@@ -162,6 +162,9 @@ def all_of(bench):
             lines += [*part(bench), ""]
     if "exits" in bench and "engine_ns" in bench:
         lines += [*model(bench), ""]
+    missing = [key for key in PARTS if key not in bench]
+    if missing:
+        lines += [f"Not measured in this file: {', '.join(missing)}.", ""]
     lines += [f"Measured on {', '.join(sorted(set(bench['days'].values())))}, {bench['cpus']} CPUs ({bench['cpu']})."]
     return lines
 
