@@ -48,13 +48,6 @@ static bool is_call(const struct bpf_insn *insn)
 	       (insn->code == (BPF_LD | BPF_IMM | BPF_DW) && insn->src_reg == BPF_PSEUDO_FUNC);
 }
 
-static int by_start(const void *a, const void *b)
-{
-	const struct function *f = a, *g = b;
-
-	return f->start < g->start ? -1 : f->start > g->start;
-}
-
 static void find_functions(struct calls *c, const struct bpf_insn *insns, uint32_t count)
 {
 	bool *starts = calloc(count, sizeof(*starts));
@@ -73,7 +66,6 @@ static void find_functions(struct calls *c, const struct bpf_insn *insns, uint32
 			c->functions[c->count - 1].end = i;
 		c->functions[c->count++] = (struct function){ .start = i, .end = count };
 	}
-	qsort(c->functions, c->count, sizeof(c->functions[0]), by_start);
 	free(starts);
 }
 
