@@ -16,7 +16,7 @@ KEYS = {  # key: (type, default); no default: required
     "vcpus": (int, 2), "expect": (list, []), "forbid": (list, []), "chain": (list, None),
     "silent": (bool, True), "seconds": (int, 60), "bytes": (int, 4096), "shim": (dict, {}),
 }
-SHIM_KEYS = {"missed": str, "expect": list, "forbid": list, "chain": list}
+SHIM_KEYS = {"missed": str, "reused": str, "lost": str, "expect": list, "forbid": list, "chain": list}
 
 
 class Loader(yaml.SafeLoader):
