@@ -10,6 +10,7 @@
 
 #define NAME_MAX_LEN 512 /* KSYM_NAME_LEN since 6.1 (commit b8a94bfb3395); 128 before */
 #define ANCHORS_MIN  2
+#define TEXT_MAX     (64UL << 20) /* of all names; 7.3 has 5 MiB */
 
 /* How offsets[i] becomes an address. */
 enum encoding {
@@ -93,6 +94,9 @@ static size_t expand(const struct kallsyms_tables *tables, const uint8_t *codes,
 
 static int append(struct kallsyms *symbols, const char *name, size_t len)
 {
+	/* Two bytes of a hostile table may stand for a name of 512. */
+	if (len >= TEXT_MAX - symbols->text_len)
+		return -EPROTO;
 	if (symbols->text_size - symbols->text_len <= len) {
 		size_t size = symbols->text_size + symbols->text_size / 2 + (1UL << 20);
 		char *text = realloc(symbols->text, size);
@@ -112,6 +116,7 @@ static int decode_names(struct kallsyms *symbols, const struct kallsyms_tables *
 {
 	char name[NAME_MAX_LEN + 1];
 	size_t at = 0;
+	int rc;
 
 	for (uint32_t i = 0; i < tables->count; i++) {
 		size_t head, len, used;
@@ -120,8 +125,9 @@ static int decode_names(struct kallsyms *symbols, const struct kallsyms_tables *
 		used = len ? expand(tables, tables->names + at + head, len, name) : 0;
 		if (!used)
 			return -EPROTO;
-		if (append(symbols, name, used))
-			return -ENOMEM;
+		rc = append(symbols, name, used);
+		if (rc)
+			return rc;
 		at += head + len;
 	}
 	return 0;
@@ -139,19 +145,25 @@ static uint32_t hash_of(const char *name)
 
 /*
  * Names repeat in real kernels a few hundred times at most; a hostile table of
- * equal names would make probing quadratic, so a run is bounded.
+ * equal names would make probing quadratic, so a run is bounded, and all of them.
  */
-#define PROBES_MAX 4096
+#define PROBES_MAX    4096
+#define PROBES_A_NAME 64 /* on average */
 
 static void index_names(struct kallsyms *symbols)
 {
+	size_t budget = symbols->count * PROBES_A_NAME;
+
 	for (size_t i = 0; i < symbols->count; i++) {
 		size_t slot = hash_of(symbols->text + symbols->names[i] + 1);
 		int probes = 0;
 
-		while (symbols->buckets[slot & symbols->bucket_mask] && ++probes < PROBES_MAX)
+		while (symbols->buckets[slot & symbols->bucket_mask] && budget &&
+		       ++probes < PROBES_MAX) {
+			budget--;
 			slot++;
-		if (probes < PROBES_MAX)
+		}
+		if (!symbols->buckets[slot & symbols->bucket_mask])
 			symbols->buckets[slot & symbols->bucket_mask] = i + 1;
 	}
 }

@@ -177,7 +177,7 @@ static size_t names_before(const uint8_t *bytes, size_t markers, size_t marker_c
 		for (size_t back = 4; back <= 8; back += 4) {
 			*count = word_at(bytes, at - back);
 			if (*count > (marker_count - 1) * MARKER_STEP &&
-			    *count <= marker_count * MARKER_STEP &&
+			    *count <= marker_count * MARKER_STEP && *count <= KALLSYMS_COUNT_MAX &&
 			    names_at(bytes, at, *count, markers, budget))
 				return at;
 		}

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -285,6 +286,48 @@ static void test_forged_note(void **state)
 	restore(image, SPARE_GPA, 32 * PAGE);
 }
 
+/* Two bytes of the table stand for a name of 500: a million of them would be 500 MB. */
+static void test_swelling_names(void **state)
+{
+	struct image *image = image_of(state);
+	const struct kt_guest *guest = &image->profile->guest;
+	struct kallsyms_image where = { GVA(guest->text_gva), GPA(guest->text_gpa) };
+	uint64_t names, tokens, index, count;
+	struct kallsyms_tables tables;
+	struct rusage before, after;
+	struct vmcoreinfo info;
+	char token[501], why[200];
+	uint16_t first = 0;
+	uint32_t many;
+
+	assert_true(vmcoreinfo_find(image->mem, first_note, &info) > 0);
+	if (!info.kallsyms_names)
+		skip();
+	assert_int_equal(kallsyms_tables_read(image->mem, &where, &info, &tables, why, sizeof(why)),
+			 0);
+	names = physical(image, info.kallsyms_names).v;
+	tokens = physical(image, info.kallsyms_token_table).v;
+	index = physical(image, info.kallsyms_token_index).v;
+	count = physical(image, info.kallsyms_num_syms).v;
+	many = tables.names_len / 2;
+	memset(token, 'a', sizeof(token) - 1);
+	token[sizeof(token) - 1] = 0;
+	for (size_t i = 0; i < many; i++)
+		put(image, names + 2 * i, "\1\0", 2);
+	put(image, tokens, token, sizeof(token));
+	put(image, index, &first, sizeof(first));
+	put(image, count, &many, sizeof(many));
+	getrusage(RUSAGE_SELF, &before);
+	expect(image, -EPROTO);
+	getrusage(RUSAGE_SELF, &after);
+	assert_true(after.ru_maxrss - before.ru_maxrss < 200 << 10);
+	restore(image, names, tables.names_len);
+	restore(image, tokens, sizeof(token));
+	restore(image, index, sizeof(first));
+	restore(image, count, sizeof(many));
+	kallsyms_tables_free(&tables);
+}
+
 static void add_region(struct image *image, uint64_t gpa, size_t len)
 {
 	assert_true(image->region_count < REGIONS_MAX && gpa + len <= image->size);
@@ -447,6 +490,7 @@ int main(void)
 		{ "LKRG is refused, and a circular module list ends", test_lkrg },
 		{ "a kernel without BTF is refused", test_no_btf },
 		{ "forged VMCOREINFO notes do not hide the kernel", test_forged_note },
+		{ "names that swell without end are refused", test_swelling_names },
 		{ "random damage neither crashes nor hangs the profile", test_random_damage },
 	};
 	enum { PROOFS = sizeof(proofs) / sizeof(proofs[0]) };
