@@ -72,13 +72,16 @@ static enum exit_status take_lock(struct trace *t)
 	return status_fail(t->lock == -EEXIST ? STATUS_LOCKED : STATUS_PERMISSION, "%s", err);
 }
 
-/* While stdout's reader is slow: the VM may be waiting for the engine's slow path. */
-static void keep_draining(void *ctx)
+/* While stdout's reader is slow: the VM may be waiting for the engine's slow path, or be paused. */
+static void keep_serving(void *ctx)
 {
 	struct trace *t = ctx;
 
-	if (t->engine)
-		engine_drain(t->engine, output_take, t->output);
+	if (!t->engine)
+		return;
+	engine_drain(t->engine, output_take, t->output);
+	trace_pause_serve(t);
+	trace_pause_every_second(t);
 }
 
 uint64_t trace_next_seq(void *ctx)
@@ -97,7 +100,7 @@ static enum exit_status open_output(struct trace *t)
 		.abort_fd = t->events.signal_fd,
 		.next_seq = trace_next_seq,
 		.next_seq_ctx = t,
-		.idle = keep_draining,
+		.idle = keep_serving,
 		.idle_ctx = t,
 	};
 	char err[512] = "";
@@ -159,8 +162,9 @@ enum exit_status command_trace(const struct options *options)
 
 	for (i = 0; !status && i < sizeof(steps) / sizeof(steps[0]); i++)
 		status = steps[i](&t);
-	output_free(t.output);
+	/* What it held back may still make records. */
 	engine_free(t.engine);
+	output_free(t.output);
 	engine_kept_deinit(&t.kept);
 	wires_leave(&t.wires);
 	trace_guest_close(&t);
