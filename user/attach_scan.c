@@ -8,6 +8,7 @@
 #include "cleanup.h"
 
 #define READS_MAX	(1U << 23) /* about ten seconds of process_vm_readv(2) */
+#define REPORTS_MAX	(1U << 18) /* of regular files; each has its path judged */
 #define TASKS_MAX	(1U << 20) /* of one list */
 #define FDS_MAX		(1U << 20) /* of one table; fs.nr_open's default */
 #define ROUNDS_MAX	8 /* over the task list */
@@ -129,6 +130,8 @@ bool attach_report(struct attach_walk *walk, uint64_t file, bool shared_writable
 		return true;
 	if (!attach_read(walk, file + walk->guest->file_inode, &inode, sizeof(inode)) ||
 	    !attach_read(walk, inode + walk->guest->inode_mode, &mode, sizeof(mode)))
+		return false;
+	if (S_ISREG(mode) && walk->result->reported == REPORTS_MAX)
 		return false;
 	if (!add_new(walk, &walk->judged, file, shared_writable))
 		return false;
