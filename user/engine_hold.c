@@ -83,8 +83,15 @@ enum kt_obstacle hold_stop_send(pid_t pid, const struct kt_held *held)
 	for (uint32_t i = 0; i < held->write_count && i < KT_WRITES_MAX; i++) {
 		uint64_t fresh = held->writes[i].fresh;
 
-		if (!move_word(pid, &held->writes[i], &fresh, true))
-			return KT_OBSTACLE_NOT_WRITABLE;
+		if (move_word(pid, &held->writes[i], &fresh, true))
+			continue;
+		/* All or nothing. */
+		while (i--) {
+			uint64_t old = held->writes[i].old;
+
+			move_word(pid, &held->writes[i], &old, true);
+		}
+		return KT_OBSTACLE_NOT_WRITABLE;
 	}
 	return KT_OBSTACLE_NONE;
 }
