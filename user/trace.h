@@ -29,6 +29,7 @@ struct trace_guest {
 	uint64_t looked_ns; /* CLOCK_MONOTONIC */
 
 	bool armed, ever_armed; /* this kernel; any */
+	uint64_t armed_count; /* kernels so far */
 	uint64_t lstar; /* of the armed kernel; 0: not known */
 	uint64_t mark; /* init_task's stack canary: another one at each boot */
 	uint64_t clock; /* jiffies_64 when last looked at */

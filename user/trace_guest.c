@@ -177,6 +177,7 @@ static void remember_kernel(struct trace *t)
 	size_t i;
 
 	g->armed = g->ever_armed = true;
+	g->armed_count++;
 	g->lstar = on ? on->lstar : 0;
 	if (!read_mark(t, &g->mark))
 		g->mark = 0;
@@ -382,7 +383,7 @@ enum exit_status trace_guest_look(struct trace *t)
 {
 	enum exit_status status = STATUS_OK;
 	const char *why;
-	char err[512];
+	char err[512] = "";
 	bool another;
 	int rc;
 
@@ -421,12 +422,14 @@ enum exit_status trace_guest_wake(struct trace *t)
 
 enum exit_status trace_guest_every_second(struct trace *t)
 {
-	uint64_t percpu_base[KT_VCPUS_MAX];
+	uint64_t percpu_base[KT_VCPUS_MAX], kernel = t->guest.armed_count;
 	enum exit_status status;
 	int changed = t->guest.armed ? trace_traps_verify(t) : 0;
 
 	/* A kernel that is gone takes its traps with it: that is looked at first. */
 	status = trace_guest_look(t);
+	if (t->guest.armed_count != kernel)
+		changed = 0;
 	if (status || !t->guest.armed)
 		return status;
 	if (guest_profile_cpus(t->target.mem, t->target.profile, percpu_base) > 0 &&
