@@ -43,9 +43,13 @@ int target_refresh(struct target *target, char *err, size_t err_len)
 	uint64_t generation = target->vm->memory.generation;
 	int rc = vm_finder_look(target->finder, target->vm->pid, target->vm, err, err_len);
 
-	if (!rc && target->vm->memory.generation != generation)
+	if (!rc && target->vm->memory.generation != generation) {
 		rc = guest_mem_update(target->mem, target->vm->memory.slots,
 				      target->vm->memory.count);
+		if (rc)
+			snprintf(err, err_len, "the VM's memory is not as KVM describes it: %s",
+				 strerror(-rc));
+	}
 	return rc;
 }
 
