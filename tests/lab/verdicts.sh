@@ -4,7 +4,7 @@
 # the parts to run, $attempts how often each way is tried, $few how often each of the others.
 # The parts hooks and calls need --trap shim-hooks. Lines as tests/lab/run reads them.
 set -u
-parts=${parts:-report block tools pause timeout sendpage spread kill nat dirty protected swapped files lockdown}
+parts=${parts:-report block tools pause stalled timeout sendpage spread kill nat dirty protected swapped files lockdown}
 attempts=${attempts:-250} few=${few:-9}
 ways="tcp4 udp4 tcp6 udp6" other_ways="mptcp4 ktls4 fastopen4 icmp4 ping4 packet txring vsock"
 # A guest up to 6.4 sends files with all it needs in registers: that pauses, and has its own test.
@@ -262,6 +262,39 @@ part_pause() {
 	grep '"type":"pause"' "$records" | sed 's/^.*"type":"pause"/# pause: /; s/"vm":{[^}]*},//'
 	echo "# from the hook to the standstill: $(standstill | xargs) ns"
 	stop pause
+}
+
+# Nobody reads what kvmtaint writes: the VM stands before the leak, and is let go on, all the same.
+part_stalled() {
+	local reader
+	mkfifo /tmp/stalled
+	exec 7<>/tmp/stalled
+	head -c 65536 /dev/zero >&7
+	kvmtaint --vm "$VMM" --no-scan --secret lab=/srv/secret/ --allow lab=console --on-leak pause --verbose >&7 2>"$OUT/stalled.jsonl.stderr" &
+	kvmtaint=$!
+	for ((i = 0; i < 600; i++)); do
+		grep -q 'traps planted' "$OUT/stalled.jsonl.stderr" && break
+		sleep 0.1
+	done
+	sleep 1
+	empty_sink
+	send_in_guest udp4/send
+	for ((i = 0; i < 100; i++)); do
+		[ "$(state)" = T ] && break
+		sleep 0.2
+	done
+	[ "$(state)" = T ]; verdict stalled-stands $? "state $(state)"
+	timeout 10 kvmtaint resume --vm "$VMM" >"$OUT/resume" 2>&1; verdict stalled-resume $? "state $(state), $(cat "$OUT/resume")"
+	wait $sender
+	grep -q EINVAL "$OUT/pause.leaker" && [ "$(arrived)" = 0 ]
+	verdict stalled-resume-stops-it $? "$(cat "$OUT/pause.leaker"), $(arrived) pieces came"
+	records=$OUT/stalled.jsonl
+	cat <&7 >"$records" &
+	reader=$!
+	wait_for '"event":"resumed"'; verdict stalled-records $? "no record"
+	stop stalled
+	kill $reader
+	exec 7>&-
 }
 
 part_timeout() {
