@@ -266,9 +266,9 @@ static __always_inline u64 host_vcpu_kernel_gs_base(struct vmcb *vmcb)
 
 /*
  * The guest's current privilege level. Intel: 0, because INVD in user mode
- * raises #GP before it exits (Intel SDM vol. 3, 26.1.1), a breakpoint is hit where
- * an instruction is fetched, and RIP is checked to be a trap site, which lies in the
- * kernel's text.
+ * raises #GP before it exits (Intel SDM vol. 3, 26.1.1), and RIP is checked to be a
+ * trap site, which lies in the kernel's text; of a breakpoint that user mode hits
+ * there the shim leaves nothing in kvm_run.
  */
 static __always_inline u32 host_vcpu_cpl(struct vmcb *vmcb)
 {

@@ -31,6 +31,7 @@
 #include <linux/timer.h>
 #include <linux/uaccess.h>
 #include <asm/debugreg.h>
+#include <asm/vmx.h>
 
 #include "kvmtaint_shim.h"
 
@@ -116,6 +117,23 @@ static int db_exit_entry(struct kretprobe_instance *instance, struct pt_regs *re
 }
 NOKPROBE_SYMBOL(db_exit_entry);
 
+static bool host_is_amd; /* by the probe that could be placed; probes_lock */
+
+/*
+ * The guest's privilege level, on Intel; its VMCS is the current one in a probe of the
+ * handler of its exit.
+ */
+static unsigned int intel_cpl(void)
+{
+	unsigned long access;
+
+	asm volatile("vmread %1, %0"
+		     : "=rm"(access)
+		     : "r"((unsigned long)GUEST_SS_AR_BYTES)
+		     : "cc");
+	return VMX_AR_DPL(access);
+}
+
 /*
  * At one of our addresses, and KVM would tell the VMM. A single step that ends there
  * came first: it is the guest's own when it has TF set (no instruction that clears TF
@@ -144,6 +162,12 @@ static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *r
 	    run->debug.arch.exception != DB_VECTOR)
 		return 0;
 	at_point(vcpu, run->debug.arch.dr6);
+	/*
+	 * A breakpoint comes before the fault of the fetch (Intel SDM vol. 3, table 6-2):
+	 * user mode that jumps there calls nothing. On AMD the programs see the level.
+	 */
+	if (!host_is_amd && intel_cpl())
+		run->debug.arch.dr6 = 0;
 	run->exit_reason = KVM_EXIT_UNKNOWN;
 	regs_set_return_value(regs, 1); /* into the guest again */
 	return 0;
@@ -151,8 +175,6 @@ static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *r
 NOKPROBE_SYMBOL(db_exit_return);
 
 /* --- a vCPU's debug state -------------------------------------------------- */
-
-static bool host_is_amd; /* by the probe that could be placed; probes_lock */
 
 static void set_state(struct kvm_vcpu *vcpu, const struct armed_vm *vm)
 {
@@ -429,6 +451,12 @@ static void free_vm(struct armed_vm *vm)
 	kfree_rcu(vm, rcu);
 }
 
+/* KVM's own loop over the vCPUs has no end where there are none yet. */
+static bool has_vcpus(const struct armed_vm *vm)
+{
+	return atomic_read(&vm->kvm->online_vcpus);
+}
+
 /* Hits are known until the last vCPU is disarmed. */
 static void disarm_vm(struct armed_vm *vm)
 {
@@ -438,8 +466,9 @@ static void disarm_vm(struct armed_vm *vm)
 	spin_lock_irq(&armed_lock);
 	vm->ending = true;
 	spin_unlock_irq(&armed_lock);
-	kvm_for_each_vcpu(i, vcpu, vm->kvm)
-		disarm_vcpu(vcpu, vm);
+	if (has_vcpus(vm))
+		kvm_for_each_vcpu(i, vcpu, vm->kvm)
+			disarm_vcpu(vcpu, vm);
 	spin_lock_irq(&armed_lock);
 	list_del_rcu(&vm->node);
 	spin_unlock_irq(&armed_lock);
@@ -452,6 +481,8 @@ static int arm_vm(struct armed_vm *vm)
 	unsigned long i;
 	int ret = 0;
 
+	if (!has_vcpus(vm))
+		return 0;
 	kvm_for_each_vcpu(i, vcpu, vm->kvm) {
 		ret = arm_vcpu(vcpu, vm);
 		if (ret)
@@ -523,29 +554,34 @@ free:
 	return ret;
 }
 
-/* Without a look at the mutex first: a vCPU that is in a #DB exit seems not to be armed. */
+/* A vCPU that is in a #DB exit seems not to be armed: its mutex tells. */
 static int shim_check(struct shim_file *shim, struct kvmtaint_shim_state *state)
 {
 	struct armed_vm *vm = shim->vm;
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
-	bool was_armed;
+	bool armed;
 
 	if (!vm)
 		return -ENOENT;
+	if (!has_vcpus(vm))
+		return 0;
 	kvm_for_each_vcpu(i, vcpu, vm->kvm) {
-		state->vcpus++;
-		if (!is_armed(vcpu, vm)) {
+		armed = is_armed(vcpu, vm);
+		if (!armed) {
 			if (lock_vcpu(vcpu, true))
 				return -EINTR;
 			vcpu_load(vcpu);
-			was_armed = is_armed(vcpu, vm);
-			if (!was_armed && !arm_loaded(vcpu, vm))
+			armed = is_armed(vcpu, vm);
+			if (!armed && !arm_loaded(vcpu, vm)) {
+				armed = true;
 				state->rearmed++;
+			}
 			vcpu_put(vcpu);
 			mutex_unlock(&vcpu->mutex);
 		}
-		state->armed += is_armed(vcpu, vm);
+		state->vcpus++;
+		state->armed += armed;
 	}
 	return 0;
 }

@@ -69,6 +69,9 @@ def main():
     # What the guest sees of its own debugging, INT1 included, before and while traced.
     steps = [line.strip() for line in text("l2.console").splitlines() if line.startswith("l2: steps:")]
     verdict("guest-steps-itself", len(steps) == 2 and steps[0] == steps[1] and "stepped 80" in steps[0], steps)
+    jumps = [line.strip() for line in text("l2.console").splitlines() if line.startswith("l2: jump:")]
+    verdict("user-mode-calls-nothing", jumps == ["l2: jump: 2000 faults"] and counters.get("traps", 9999) < 2000,
+            (jumps, counters))
     sink = text("sink")
     verdict("data-really-moved", "secret: what" in sink and sink.count("public: what") > 1, len(sink))
     verdict("guest-unharmed", "l2: did flow 3" in text("l2.console") and
