@@ -94,6 +94,7 @@ __noinline int early_add(struct event *e, u64 sk)
 		return 0;
 	fresh->early.labels = actor_labels(e);
 	fresh->early.cause = e->cause;
+	fresh->early.ino = socket_ino(e, sk);
 	describe_process(e, &fresh->early.sender, actor_task(e));
 	old = bpf_map_lookup_elem(&early, &key);
 	if (old) {
@@ -125,8 +126,13 @@ static long early_step(void *map, struct kt_object_key *key, struct kt_early *wa
 		       struct event **at_hand)
 {
 	struct event *e = *at_hand;
+	u64 ino;
 
 	if (!tcp_score(e, key->gva))
+		return 0;
+	/* No end of a socket is seen by system calls: another may be where it was. */
+	ino = socket_ino(e, key->gva);
+	if (ino && ino != waits->ino)
 		return 0;
 	e->early = key->gva;
 	return 1;

@@ -392,6 +392,7 @@ MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 1
 struct kt_early {
 	u64 labels;
 	u64 cause;
+	u64 ino; /* of the sending socket */
 	struct kt_object sender;
 };
 MAP(early, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_early, 1 << 14, GROWS);
