@@ -102,8 +102,8 @@ def attach(bench):
             for size, each in bench["attach"].items()]
     return ["#### Start", "",
             "Timed natively (`tests/bench/run attach`), 15 times: from the start of kvmtaint to its `start` record, on a VM that has the RAM of",
-            "a guest 6.12 and never runs; beyond 256 MiB the RAM behind that guest's is untouched. Targets: 1 s, 10 ms. The machine had",
-            "other work: CPU time is all of kvmtaint's, its end too.", "",
+            "a guest 6.12 and never runs; beyond 256 MiB the RAM behind that guest's is untouched. Targets: 1 s, 10 ms. CPU",
+            "time is all of kvmtaint's, its end too.", "",
             *table(["guest", "attach, ms", "fastest", "slowest", "CPU time, ms", "guest stands still, ms", "longest", "peak memory, MiB"], rows)]
 
 
