@@ -93,8 +93,16 @@ static bool is_point(const struct armed_vm *vm, unsigned long address)
 /* From the vendor's handler of a #DB exit to its return. */
 struct db_exit {
 	struct kvm_vcpu *vcpu;
+	const struct armed_vm *vm; /* stays: to disarm it takes the mutex of the vCPU */
 	bool hidden;
 };
+
+static void set_state(struct kvm_vcpu *vcpu, const struct armed_vm *vm)
+{
+	memcpy(vcpu->arch.eff_db, vm->address, sizeof(vm->address));
+	vcpu->arch.guest_debug_dr7 = vm->dr7;
+	vcpu->guest_debug = OURS;
+}
 
 /*
  * Anywhere but at our addresses the #DB is none of ours: KVM must not know of any
@@ -110,6 +118,7 @@ static int db_exit_entry(struct kretprobe_instance *instance, struct pt_regs *re
 	if (!vm || !is_armed(vcpu, vm))
 		return 1; /* no return probe */
 	exit->vcpu = vcpu;
+	exit->vm = vm;
 	exit->hidden = !is_point(vm, kvm_get_linear_rip(vcpu));
 	if (exit->hidden)
 		vcpu->guest_debug = 0;
@@ -155,7 +164,8 @@ static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *r
 	struct kvm_run *run = vcpu->run;
 
 	if (exit->hidden) {
-		vcpu->guest_debug = OURS;
+		/* The addresses too: KVM may have emulated a MOV to DR0. */
+		set_state(vcpu, exit->vm);
 		return 0;
 	}
 	if ((int)regs_return_value(regs) || run->exit_reason != KVM_EXIT_DEBUG ||
@@ -175,13 +185,6 @@ static int db_exit_return(struct kretprobe_instance *instance, struct pt_regs *r
 NOKPROBE_SYMBOL(db_exit_return);
 
 /* --- a vCPU's debug state -------------------------------------------------- */
-
-static void set_state(struct kvm_vcpu *vcpu, const struct armed_vm *vm)
-{
-	memcpy(vcpu->arch.eff_db, vm->address, sizeof(vm->address));
-	vcpu->arch.guest_debug_dr7 = vm->dr7;
-	vcpu->guest_debug = OURS;
-}
 
 static void clear_state(struct kvm_vcpu *vcpu)
 {
@@ -451,11 +454,11 @@ static void free_vm(struct armed_vm *vm)
 	kfree_rcu(vm, rcu);
 }
 
-/* KVM's own loop over the vCPUs has no end where there are none yet. */
-static bool has_vcpus(const struct armed_vm *vm)
-{
-	return atomic_read(&vm->kvm->online_vcpus);
-}
+/* KVM's own loop has no end where there are none yet. */
+#define for_each_vcpu(i, vcpu, vm)                                                                 \
+	if (!atomic_read(&(vm)->kvm->online_vcpus)) {                                              \
+	} else                                                                                     \
+		kvm_for_each_vcpu(i, vcpu, (vm)->kvm)
 
 /* Hits are known until the last vCPU is disarmed. */
 static void disarm_vm(struct armed_vm *vm)
@@ -466,9 +469,8 @@ static void disarm_vm(struct armed_vm *vm)
 	spin_lock_irq(&armed_lock);
 	vm->ending = true;
 	spin_unlock_irq(&armed_lock);
-	if (has_vcpus(vm))
-		kvm_for_each_vcpu(i, vcpu, vm->kvm)
-			disarm_vcpu(vcpu, vm);
+	for_each_vcpu(i, vcpu, vm)
+		disarm_vcpu(vcpu, vm);
 	spin_lock_irq(&armed_lock);
 	list_del_rcu(&vm->node);
 	spin_unlock_irq(&armed_lock);
@@ -481,9 +483,7 @@ static int arm_vm(struct armed_vm *vm)
 	unsigned long i;
 	int ret = 0;
 
-	if (!has_vcpus(vm))
-		return 0;
-	kvm_for_each_vcpu(i, vcpu, vm->kvm) {
+	for_each_vcpu(i, vcpu, vm) {
 		ret = arm_vcpu(vcpu, vm);
 		if (ret)
 			break;
@@ -564,9 +564,7 @@ static int shim_check(struct shim_file *shim, struct kvmtaint_shim_state *state)
 
 	if (!vm)
 		return -ENOENT;
-	if (!has_vcpus(vm))
-		return 0;
-	kvm_for_each_vcpu(i, vcpu, vm->kvm) {
+	for_each_vcpu(i, vcpu, vm) {
 		armed = is_armed(vcpu, vm);
 		if (!armed) {
 			if (lock_vcpu(vcpu, true))
