@@ -215,6 +215,43 @@ static __always_inline bool carrier_is_attribute(struct event *e, u64 file)
 	       carrier_is_dentry(e, g64(e, file + guest.file_path_dentry));
 }
 
+/* include/linux/file_ref.h (6.13 and later): the value of one reference. */
+#define FILE_REF_ONEREF 0
+
+/* True when close() of this open file is its end: no call is under way on it either. */
+static __always_inline bool file_ends(struct event *e, u64 file)
+{
+	if (guest.file_ref != KT_ABSENT)
+		return g64(e, file + guest.file_ref) == FILE_REF_ONEREF;
+	return guest.file_count != KT_ABSENT && g64(e, file + guest.file_count) == 1;
+}
+
+/* Nobody can read from a socket, or from a pipe, that nobody has open. */
+static __always_inline void on_syscall_close(struct event *e)
+{
+	u64 file = file_of_descriptor(e, e->args[0]), inode, object, key;
+	u32 kind;
+
+	if (!file || !file_ends(e, file))
+		return;
+	inode = g64(e, file + guest.file_inode);
+	kind = g16(e, inode + guest.inode_mode) & S_IFMT;
+	object = g64(e, file + guest.file_private_data);
+	if (kind == S_IFSOCK) {
+		object = g64(e, object + guest.socket_sk);
+		key = socket_key(e, object);
+		kind = KT_KIND_SOCKET;
+	} else if (kind == S_IFIFO && object && g32(e, object + guest.pipe_files) == 1) {
+		key = life_key(e, object, g64(e, inode + guest.inode_ino) & TAG_LOW, KT_KIND_PIPE,
+			       0);
+		kind = KT_KIND_PIPE;
+	} else {
+		return;
+	}
+	if (!comes_again(e))
+		life_ended(e, kind, object, key);
+}
+
 /* A path may lead elsewhere once the call is through. */
 static __always_inline void on_syscall_names(void)
 {
@@ -231,6 +268,9 @@ static __always_inline void on_syscall_object(struct event *e)
 		return;
 	case SYSCALL_SHMAT:
 		file_is_mapped(e, shm_file_of(e, e->args[0]), MAP_SHARED);
+		return;
+	case SYSCALL_CLOSE:
+		on_syscall_close(e);
 		return;
 	case SYSCALL_NAMES:
 		on_syscall_names();

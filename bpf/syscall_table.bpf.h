@@ -25,6 +25,7 @@ enum syscall_kind {
 	SYSCALL_GETXATTR,
 	SYSCALL_SETXATTR,
 	SYSCALL_AIO,
+	SYSCALL_CLOSE,
 	SYSCALL_NAMES, /* paths may name other files afterwards */
 	SYSCALL_FORK,
 	SYSCALL_VFORK,
