@@ -17,15 +17,20 @@
 #define TAG_LOW	   0xffffffffULL
 #define TAG_HIGH   (TAG_MASK & ~TAG_LOW)
 
-/* A tag has two parts; one that is 0 is not known (a socket before accept() has no inode). */
+/* A tag has two parts; one that is 0 is not known. */
 static __always_inline bool parts_differ(u64 a, u64 b)
 {
 	return a && b && a != b;
 }
 
+/* The low part of a socket's that has no inode: nobody has accepted it yet. */
+#define TAG_UNACCEPTED TAG_LOW
+
 /* What to keep for an address when an object with this tag is met there. */
 static __always_inline u64 life_after(u64 before, u64 tag)
 {
+	if ((before & TAG_LOW) == TAG_UNACCEPTED && tag & TAG_LOW)
+		before &= ~TAG_LOW;
 	if (parts_differ(before & TAG_LOW, tag & TAG_LOW) ||
 	    parts_differ(before & TAG_HIGH, tag & TAG_HIGH))
 		return ((before >> LIFE_SHIFT) + 1) << LIFE_SHIFT | tag;
@@ -173,9 +178,9 @@ __noinline u64 mm_print(struct event *e, u64 mm)
 #define FAMILY_INET6 10
 
 /*
- * A socket's inode number, which it may get by accept(); of a TCP connection,
- * which is one from the start, the other end's port: it stays until the end, as
- * the own port does not.
+ * A socket's inode number, which it may get by accept(), and loses when nobody can read
+ * from it any more; of a TCP connection, which is one from the start, the other end's
+ * port: it stays until the end, as the own port does not.
  */
 __noinline u64 socket_tag(struct event *e, u64 sk)
 {
@@ -185,12 +190,13 @@ __noinline u64 socket_tag(struct event *e, u64 sk)
 	if (!e)
 		return 0;
 	socket = g64(e, sk + guest.sk_socket);
-	tag = socket ? g64(e, socket + guest.socket_alloc_inode + guest.inode_ino) & TAG_LOW : 0;
+	tag = socket ? g64(e, socket + guest.socket_alloc_inode + guest.inode_ino) & TAG_LOW
+		     : TAG_UNACCEPTED;
 	family = g16(e, sk + guest.skc_family);
 	if ((family == FAMILY_INET || family == FAMILY_INET6) &&
 	    g16(e, sk + guest.sk_protocol) == 6)
 		tag |= (u64)g16(e, sk + guest.skc_dport) << 32;
-	return tag;
+	return e->failed ? 0 : tag;
 }
 
 static __always_inline u64 socket_key(struct event *e, u64 sk)

@@ -299,12 +299,13 @@ static void a_socket_that_is_accepted_stays_itself(void **state)
 	struct view *v = view(state);
 	const struct kt_guest *g = &v->w.profile->guest;
 	uint64_t sender = knower(v), reader = newcomer(v), sk = sock_of(v, "unix_stream_1");
-	uint64_t ino = peek(&v->w, sk + g->sk_socket, 8) + g->socket_alloc_inode + g->inode_ino;
+	uint64_t socket = peek(&v->w, sk + g->sk_socket, 8);
+	uint64_t ino = socket + g->socket_alloc_inode + g->inode_ino;
 	uint64_t accepted = peek(&v->w, ino, 8);
 
-	poke(v, ino, 0, 8);
+	poke(v, sk + g->sk_socket, 0, 8);
 	CALL(v, sender, SYS_write, descriptor(v, "unix_stream_0"));
-	poke(v, ino, accepted, 8);
+	poke(v, sk + g->sk_socket, socket, 8);
 	CALL(v, reader, SYS_read, descriptor(v, "unix_stream_1"));
 	assert_int_equal(labels(v, reader), 1);
 	/* From then on it is known by it. */
@@ -313,6 +314,28 @@ static void a_socket_that_is_accepted_stays_itself(void **state)
 	CALL(v, reader, SYS_read, descriptor(v, "unix_stream_1"));
 	assert_int_equal(labels(v, reader), 0);
 	poke(v, ino, accepted, 8);
+}
+
+/* What lay at the address before was accepted: this is another, which keeps what it gets. */
+static void a_socket_that_nobody_has_accepted_is_another(void **state)
+{
+	struct view *v = view(state);
+	const struct kt_guest *g = &v->w.profile->guest;
+	uint64_t sender = knower(v), reader = newcomer(v), sk = sock_of(v, "unix_stream_1");
+	uint64_t socket = peek(&v->w, sk + g->sk_socket, 8);
+	uint64_t ino = socket + g->socket_alloc_inode + g->inode_ino;
+	uint64_t before = peek(&v->w, ino, 8);
+
+	CALL(v, sender, SYS_write, descriptor(v, "unix_stream_0"));
+	poke(v, sk + g->sk_socket, 0, 8);
+	CALL(v, sender, SYS_write, descriptor(v, "unix_stream_0"));
+	assert_non_null(record_of(v, KT_RECORD_GONE));
+	assert_non_null(record_of(v, KT_RECORD_SPREAD));
+	poke(v, sk + g->sk_socket, socket, 8);
+	poke(v, ino, before + 1, 8);
+	CALL(v, reader, SYS_read, descriptor(v, "unix_stream_1"));
+	assert_int_equal(labels(v, reader), 1);
+	poke(v, ino, before, 8);
 }
 
 int main(void)
@@ -331,6 +354,7 @@ int main(void)
 		TEST(a_queue_carries),
 		TEST(another_socket_at_the_address_is_clean),
 		TEST(a_socket_that_is_accepted_stays_itself),
+		TEST(a_socket_that_nobody_has_accepted_is_another),
 		TEST(a_socket_leaves_with_its_last_descriptor),
 		TEST(a_pipe_leaves_with_its_last_end),
 	};
