@@ -95,6 +95,7 @@ __noinline int early_add(struct event *e, u64 sk)
 	fresh->early.labels = actor_labels(e);
 	fresh->early.cause = e->cause;
 	fresh->early.ino = socket_ino(e, sk);
+	fresh->early.port = e->to.port;
 	describe_process(e, &fresh->early.sender, actor_task(e));
 	old = bpf_map_lookup_elem(&early, &key);
 	if (old) {
@@ -127,12 +128,17 @@ static long early_step(void *map, struct kt_object_key *key, struct kt_early *wa
 {
 	struct event *e = *at_hand;
 	u64 ino;
+	u16 port;
 
 	if (!tcp_score(e, key->gva))
 		return 0;
-	/* No end of a socket is seen by system calls: another may be where it was. */
+	/*
+	 * No end of a socket is seen by system calls: another may be where it was. One that
+	 * was closed has no inode, and its data may still be under way: its port tells.
+	 */
 	ino = socket_ino(e, key->gva);
-	if (ino && ino != waits->ino)
+	port = __builtin_bswap16(g16(e, key->gva + guest.skc_dport));
+	if (ino ? ino != waits->ino : port != waits->port)
 		return 0;
 	e->early = key->gva;
 	return 1;

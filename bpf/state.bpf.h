@@ -393,6 +393,7 @@ struct kt_early {
 	u64 labels;
 	u64 cause;
 	u64 ino; /* of the sending socket */
+	u16 port; /* it sends to */
 	struct kt_object sender;
 };
 MAP(early, BPF_MAP_TYPE_HASH, struct kt_object_key, struct kt_early, 1 << 14, GROWS);

@@ -278,6 +278,9 @@ int main(int argc, char **argv)
 			do_recv(argv[2], &opt);
 		}
 		touch(opt.done);
+		/* How long others take is for the scenario to say, which ends all of us. */
+		if (opt.until)
+			alarm(0);
 		wait_for_path(opt.until);
 		if (opt.pause)
 			pause();
