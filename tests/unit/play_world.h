@@ -143,20 +143,4 @@ static inline struct play *play(void **state)
 	return p;
 }
 
-/* Runs the tests on each image; returns how many failed. */
-static inline int play_on_all_images(const char *what, struct CMUnitTest *tests, size_t count)
-{
-	int failed = 0;
-
-	for (size_t i = 0; i < IMAGE_COUNT; i++) {
-		char name[64];
-
-		for (size_t t = 0; t < count; t++)
-			tests[t].initial_state = (void *)image_series[i];
-		snprintf(name, sizeof(name), "%s on %s", what, image_series[i]);
-		failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
-	}
-	return failed;
-}
-
 #endif

@@ -316,4 +316,28 @@ static inline void world_take(void)
 	loaded.series = NULL;
 }
 
+/* --- running tests ------------------------------------------------------------ */
+
+/* Runs the tests on each of these images, whose series is their state; how many failed. */
+static inline int run_on_images(const char *what, const char *const *series, size_t series_count,
+				struct CMUnitTest *tests, size_t count)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < series_count; i++) {
+		char name[64];
+
+		for (size_t t = 0; t < count; t++)
+			tests[t].initial_state = (void *)series[i];
+		snprintf(name, sizeof(name), "%s on %s", what, series[i]);
+		failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+	}
+	return failed;
+}
+
+static inline int run_on_all_images(const char *what, struct CMUnitTest *tests, size_t count)
+{
+	return run_on_images(what, image_series, IMAGE_COUNT, tests, count);
+}
+
 #endif

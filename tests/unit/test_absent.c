@@ -364,16 +364,6 @@ int main(void)
 		TEST(a_message_is_recorded),
 		TEST(a_reader_of_memory_is_told),
 	};
-	int failed = 0;
 
-	for (size_t i = 0; i < IMAGE_COUNT; i++) {
-		char name[64];
-
-		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
-			tests[t].initial_state = (void *)image_series[i];
-		snprintf(name, sizeof(name), "absent pages on %s", image_series[i]);
-		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
-						  NULL, NULL);
-	}
-	return failed;
+	return run_on_all_images("absent pages", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -429,5 +429,5 @@ int main(void)
 		TEST_ARGUMENTS(arguments_are_followed_when_asked_for),
 	};
 
-	return play_on_all_images("carriers", tests, sizeof(tests) / sizeof(tests[0]));
+	return run_on_all_images("carriers", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -443,5 +443,5 @@ int main(void)
 		TEST_BOTH(with_both_tiocsti_is_read_and_a_freed_terminal_forgets),
 	};
 
-	return play_on_all_images("devices", tests, sizeof(tests) / sizeof(tests[0]));
+	return run_on_all_images("devices", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -627,16 +627,6 @@ int main(void)
 		TEST(a_new_cpu_is_found_in_the_guests_own_table),
 		TEST(of_a_guest_kernel_only_the_files_stay_managed),
 	};
-	int failed = 0;
 
-	for (size_t i = 0; i < IMAGE_COUNT; i++) {
-		char name[64];
-
-		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
-			tests[t].initial_state = (void *)image_series[i];
-		snprintf(name, sizeof(name), "engine on %s", image_series[i]);
-		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
-						  NULL, NULL);
-	}
-	return failed;
+	return run_on_all_images("engine", tests, sizeof(tests) / sizeof(tests[0]));
 }

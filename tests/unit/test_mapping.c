@@ -567,14 +567,9 @@ int main(void)
 	int failed = 0;
 
 	for (size_t i = 0; i < IMAGE_COUNT; i++) {
-		char name[64];
-
 		series_at_hand = image_series[i];
-		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
-			tests[t].initial_state = (void *)series_at_hand;
-		snprintf(name, sizeof(name), "mappings on %s", series_at_hand);
-		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
-						  NULL, NULL);
+		failed += run_on_images("mappings", &series_at_hand, 1, tests,
+					sizeof(tests) / sizeof(tests[0]));
 	}
 	return failed;
 }

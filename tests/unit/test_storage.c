@@ -620,16 +620,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_vm_stands_before_each_write, set_up_to_pause,
 						tear_down),
 	};
-	int failed = 0;
 
-	for (size_t i = 0; i < IMAGE_COUNT; i++) {
-		char name[64];
-
-		for (size_t t = 0; t < sizeof(tests) / sizeof(tests[0]); t++)
-			tests[t].initial_state = (void *)image_series[i];
-		snprintf(name, sizeof(name), "storage on %s", image_series[i]);
-		failed += _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]),
-						  NULL, NULL);
-	}
-	return failed;
+	return run_on_all_images("storage", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -3,6 +3,8 @@
  * The system-call view, natively over RAM images: who begins and ends, and that an
  * object that comes to lie where another one was is not taken for it.
  */
+#include <sys/socket.h>
+
 #include "view_world.h"
 
 /* --- processes ----------------------------------------------------------------------- */
@@ -193,7 +195,7 @@ static void sleeps_in(struct view *v, uint64_t at, uint64_t number)
 	set(&v->w, at + g->task_on_cpu, 0, 4);
 	set(&v->w, regs + 15 * 8, number, 8);
 	set(&v->w, regs + 17 * 8, 0x33, 8); /* __USER_CS */
-	set(&v->w, regs + 20 * 8, 0x2b, 8); /* __USER_DS */
+	set(&v->w, regs + 20 * 8, USER_DS, 8);
 }
 
 static void a_queue_carries(void **state)
@@ -211,12 +213,20 @@ static void a_queue_carries(void **state)
 	assert_int_equal(labels(v, receiver), 1);
 }
 
+/* Where the inode number of a struct socket is. */
+static uint64_t ino_of(const struct view *v, uint64_t socket)
+{
+	const struct kt_guest *g = &v->w.profile->guest;
+
+	return socket + g->socket_alloc_inode + g->inode_ino;
+}
+
 static void another_socket_at_the_address_is_clean(void **state)
 {
 	struct view *v = view(state);
 	const struct kt_guest *g = &v->w.profile->guest;
 	uint64_t sender = knower(v), reader = newcomer(v), sk = sock_of(v, "unix_stream_1");
-	uint64_t ino = peek(&v->w, sk + g->sk_socket, 8) + g->socket_alloc_inode + g->inode_ino;
+	uint64_t ino = ino_of(v, peek(&v->w, sk + g->sk_socket, 8));
 	uint64_t before = peek(&v->w, ino, 8);
 	const struct kt_record *gone;
 
@@ -299,8 +309,7 @@ static void a_socket_that_is_accepted_stays_itself(void **state)
 	struct view *v = view(state);
 	const struct kt_guest *g = &v->w.profile->guest;
 	uint64_t sender = knower(v), reader = newcomer(v), sk = sock_of(v, "unix_stream_1");
-	uint64_t socket = peek(&v->w, sk + g->sk_socket, 8);
-	uint64_t ino = socket + g->socket_alloc_inode + g->inode_ino;
+	uint64_t socket = peek(&v->w, sk + g->sk_socket, 8), ino = ino_of(v, socket);
 	uint64_t accepted = peek(&v->w, ino, 8);
 
 	poke(v, sk + g->sk_socket, 0, 8);
@@ -322,8 +331,7 @@ static void a_socket_that_nobody_has_accepted_is_another(void **state)
 	struct view *v = view(state);
 	const struct kt_guest *g = &v->w.profile->guest;
 	uint64_t sender = knower(v), reader = newcomer(v), sk = sock_of(v, "unix_stream_1");
-	uint64_t socket = peek(&v->w, sk + g->sk_socket, 8);
-	uint64_t ino = socket + g->socket_alloc_inode + g->inode_ino;
+	uint64_t socket = peek(&v->w, sk + g->sk_socket, 8), ino = ino_of(v, socket);
 	uint64_t before = peek(&v->w, ino, 8);
 
 	CALL(v, sender, SYS_write, descriptor(v, "unix_stream_0"));
@@ -359,6 +367,6 @@ int main(void)
 		TEST(a_pipe_leaves_with_its_last_end),
 	};
 
-	return run_on_each(series, sizeof(series) / sizeof(series[0]), tests,
-			   sizeof(tests) / sizeof(tests[0]));
+	return run_on_images("system calls", series, sizeof(series) / sizeof(series[0]), tests,
+			     sizeof(tests) / sizeof(tests[0]));
 }

@@ -3,6 +3,12 @@
  * The system-call view, natively over RAM images: each row of bpf/syscalls.def
  * moves what the table says.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <linux/fs.h>
+
 #include "view_world.h"
 
 /* --- open files ----------------------------------------------------------------- */
@@ -358,6 +364,6 @@ int main(void)
 		TEST(a_32_bit_process_has_numbers_of_its_own),
 	};
 
-	return run_on_each(series, sizeof(series) / sizeof(series[0]), tests,
-			   sizeof(tests) / sizeof(tests[0]));
+	return run_on_images("system calls", series, sizeof(series) / sizeof(series[0]), tests,
+			     sizeof(tests) / sizeof(tests[0]));
 }

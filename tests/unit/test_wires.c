@@ -482,12 +482,8 @@ int main(void)
 	/* All of it on one kernel, what depends on the kernel on each. */
 	for (size_t i = 0; i < sizeof(series_list) / sizeof(series_list[0]); i++) {
 		bool whole = !strcmp(series_list[i], "6.12");
-		char name[64];
 
-		for (size_t t = 0; t < count; t++)
-			tests[t].initial_state = (void *)series_list[i];
-		snprintf(name, sizeof(name), "wires on %s", series_list[i]);
-		failed += _cmocka_run_group_tests(name, tests, whole ? count : 2, NULL, NULL);
+		failed += run_on_images("wires", &series_list[i], 1, tests, whole ? count : 2);
 	}
 	part(pair);
 	return failed;

@@ -3,18 +3,12 @@
 #ifndef KVMTAINT_TESTS_VIEW_WORLD_H
 #define KVMTAINT_TESTS_VIEW_WORLD_H
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
-#include <linux/fs.h>
 #include <cmocka.h>
 
 #include "replay_world.h"
@@ -240,25 +234,6 @@ static inline void clear(const struct view *v, const char *name)
 		assert_int_equal(bpf_map_delete_elem(fd, &key), 0);
 }
 
-/* --- running the tests -------------------------------------------------------- */
-
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
-/* All tests on each of these guest kernels; how many failed. */
-static inline int run_on_each(const char *const *series, size_t series_count,
-			      struct CMUnitTest *tests, size_t count)
-{
-	int failed = 0;
-
-	for (size_t i = 0; i < series_count; i++) {
-		char name[64];
-
-		for (size_t t = 0; t < count; t++)
-			tests[t].initial_state = (void *)series[i];
-		snprintf(name, sizeof(name), "system calls on %s", series[i]);
-		failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
-	}
-	return failed;
-}
 
 #endif
