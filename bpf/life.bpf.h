@@ -174,6 +174,14 @@ __noinline u64 mm_print(struct event *e, u64 mm)
 	return print ^ print >> 31;
 }
 
+/* Inode number of a socket; 0 before accept() gave it one. */
+static __always_inline u64 socket_ino(struct event *e, u64 sk)
+{
+	u64 socket = g64(e, sk + guest.sk_socket);
+
+	return socket ? g64(e, socket + guest.socket_alloc_inode + guest.inode_ino) : 0;
+}
+
 #define FAMILY_INET  2
 #define FAMILY_INET6 10
 
@@ -184,14 +192,13 @@ __noinline u64 mm_print(struct event *e, u64 mm)
  */
 __noinline u64 socket_tag(struct event *e, u64 sk)
 {
-	u64 socket, tag;
+	u64 ino, tag;
 	u16 family;
 
 	if (!e)
 		return 0;
-	socket = g64(e, sk + guest.sk_socket);
-	tag = socket ? g64(e, socket + guest.socket_alloc_inode + guest.inode_ino) & TAG_LOW
-		     : TAG_UNACCEPTED;
+	ino = socket_ino(e, sk) & TAG_LOW;
+	tag = ino ? ino : TAG_UNACCEPTED;
 	family = g16(e, sk + guest.skc_family);
 	if ((family == FAMILY_INET || family == FAMILY_INET6) &&
 	    g16(e, sk + guest.sk_protocol) == 6)

@@ -86,14 +86,6 @@ static __always_inline struct kt_managed *carrier_managed(struct event *e)
 
 /* --- describing carriers ------------------------------------------------- */
 
-/* Inode number of a socket; 0 before accept() gave it one. */
-static __always_inline u64 socket_ino(struct event *e, u64 sk)
-{
-	u64 socket = g64(e, sk + guest.sk_socket);
-
-	return socket ? g64(e, socket + guest.socket_alloc_inode + guest.inode_ino) : 0;
-}
-
 __noinline int socket_endpoints(struct event *e, u64 sk, struct kt_endpoint *local,
 				struct kt_endpoint *remote);
 

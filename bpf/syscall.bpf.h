@@ -229,7 +229,7 @@ static __always_inline bool file_ends(struct event *e, u64 file)
 /* Nobody can read from a socket, or from a pipe, that nobody has open. */
 static __always_inline void on_syscall_close(struct event *e)
 {
-	u64 file = file_of_descriptor(e, e->args[0]), inode, object, key;
+	u64 file = file_of_descriptor(e, e->args[0]), inode, object;
 	u32 kind;
 
 	if (!file || !file_ends(e, file))
@@ -237,19 +237,14 @@ static __always_inline void on_syscall_close(struct event *e)
 	inode = g64(e, file + guest.file_inode);
 	kind = g16(e, inode + guest.inode_mode) & S_IFMT;
 	object = g64(e, file + guest.file_private_data);
-	if (kind == S_IFSOCK) {
-		object = g64(e, object + guest.socket_sk);
-		key = socket_key(e, object);
-		kind = KT_KIND_SOCKET;
-	} else if (kind == S_IFIFO && object && g32(e, object + guest.pipe_files) == 1) {
-		key = life_key(e, object, g64(e, inode + guest.inode_ino) & TAG_LOW, KT_KIND_PIPE,
-			       0);
-		kind = KT_KIND_PIPE;
-	} else {
+	if (kind == S_IFSOCK)
+		carrier_is_socket(e, g64(e, object + guest.socket_sk));
+	else if (kind == S_IFIFO && object && g32(e, object + guest.pipe_files) == 1)
+		carrier_is_pipe(e, object, g64(e, inode + guest.inode_ino));
+	else
 		return;
-	}
 	if (!comes_again(e))
-		life_ended(e, kind, object, key);
+		life_ended(e, e->carrier_kind, e->carrier, e->key.ino);
 }
 
 /* A path may lead elsewhere once the call is through. */
