@@ -109,7 +109,12 @@ def check_cpus():
 
 
 def has_vm(pid):
-    return any("kvm-vm" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        # A descriptor may be closed since it was listed.
+        with contextlib.suppress(FileNotFoundError):
+            if "kvm-vm" in os.readlink(f"/proc/{pid}/fd/{fd}"):
+                return True
+    return False
 
 
 def check_two_vms():
