@@ -51,12 +51,9 @@ static __always_inline bool actor_reads_key(struct event *e)
  */
 static __always_inline void on_key_validate(struct event *e)
 {
-	struct kt_object_key key = { .gva = e->args[0] };
-
-	if (!bpf_map_lookup_elem(&keys, &key) || !actor_reads_key(e))
-		return;
-	carrier_is_key(e, key.gva);
-	read_locked(e, KT_FLOW_READ);
+	carrier_is_key(e, e->args[0]);
+	if (carrier_labels(e) && actor_reads_key(e))
+		read_locked(e, KT_FLOW_READ);
 }
 
 /* security_key_free(key), by the guest's garbage collector */

@@ -32,6 +32,18 @@ static __always_inline u64 message_record(struct event *e, u64 labels)
 	return record_emit(e);
 }
 
+/* The set has no room for the message at hand: each that is not in it counts as having labels. */
+static __always_inline void message_overflowed(struct event *e, u64 labels, u64 cause)
+{
+	if (comes_again(e))
+		return;
+	record_begin(e, KT_RECORD_LOST);
+	record_actor(e);
+	describe_carrier(e, &e->record.target);
+	if (!comes_again(e))
+		set_overflowed(e, KT_KIND_MESSAGE, labels, cause);
+}
+
 /*
  * security_msg_msg_alloc(msg), when the sender's data are in it. A record for the
  * first message of a process with these labels; later ones name it as their cause.
@@ -65,10 +77,13 @@ static __always_inline void on_msg_alloc(struct event *e)
 	fresh->message.managed.since_ns = bpf_ktime_get_ns();
 	fresh->message.recorded = !known;
 	if (!messages_add(e, &key, &fresh->message, labels, &grown))
-		event_fail(e, KT_LOST_SET_FULL, KT_KIND_MESSAGE);
+		message_overflowed(e, labels, cause);
 }
 
-/* copy_msg(src, dst): msgrcv() with MSG_COPY receives a copy; it has the labels of both. */
+/*
+ * copy_msg(src, dst): msgrcv() with MSG_COPY receives a copy; it has the labels of both.
+ * The copy of what did not fit into the set is not in it either.
+ */
 static __always_inline void on_msg_copy(struct event *e)
 {
 	struct kt_object_key from = { .gva = e->args[0] }, to = { .gva = e->args[1] };
@@ -80,8 +95,10 @@ static __always_inline void on_msg_copy(struct event *e)
 		return;
 	fresh->message.managed = message->managed;
 	fresh->message.recorded = 0;
+	carrier_is_object(e, KT_KIND_MESSAGE, to.gva);
+	e->flow = KT_FLOW_RECEIVE;
 	if (!messages_add(e, &to, &fresh->message, message->managed.labels, &grown))
-		event_fail(e, KT_LOST_SET_FULL, KT_KIND_MESSAGE);
+		message_overflowed(e, message->managed.labels, message->managed.cause);
 }
 
 /* store_msg(dest, msg, len): the receiver takes it; the guest frees it next. */
@@ -91,11 +108,11 @@ static __always_inline void on_msg_store(struct event *e)
 	struct kt_message *message = bpf_map_lookup_elem(&messages, &key);
 	bool recorded;
 
+	carrier_is_object(e, KT_KIND_MESSAGE, key.gva);
+	read_locked(e, KT_FLOW_RECEIVE);
 	if (!message)
 		return;
 	recorded = message->recorded;
-	carrier_is_object(e, KT_KIND_MESSAGE, key.gva);
-	read_locked(e, KT_FLOW_RECEIVE);
 	record_begin(e, KT_RECORD_GONE);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);

@@ -112,14 +112,13 @@ static inline uint64_t plain_dentry(struct play *p, uint32_t mode)
 	return at;
 }
 
-/* *state: the image's series before, the play after. */
-static inline int play_open(void **state, bool follow_arguments, enum kt_terminals terminals)
+/* *state: the image's series before, the play after. options: how its world is opened. */
+static inline int play_open(void **state, const struct world *options)
 {
 	struct play *p = calloc(1, sizeof(*p));
 
 	p->series = *state;
-	p->w.follow_arguments = follow_arguments;
-	p->w.terminals = terminals;
+	p->w = *options;
 	*state = p;
 	world_open(&p->w, p->series);
 	return 0;

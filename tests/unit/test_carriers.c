@@ -14,6 +14,7 @@
 #define FOLL_WRITE 1
 #define PROC_MAGIC 0x9fa0
 #define S_IFLNK	   0120000
+#define ROOM	   4 /* objects in each set, where it is to be full */
 
 /* struct pt_regs of x86-64 */
 #define REGS_RDI     (14 * 8)
@@ -36,12 +37,19 @@ static uint64_t memory_of(struct play *p, uint32_t who)
 
 static int set_up(void **state)
 {
-	return play_open(state, false, KT_TERMINALS_SHOWN);
+	return play_open(state, &(struct world){ .terminals = KT_TERMINALS_SHOWN });
 }
 
 static int set_up_arguments(void **state)
 {
-	return play_open(state, true, KT_TERMINALS_SHOWN);
+	return play_open(state, &(struct world){ .terminals = KT_TERMINALS_SHOWN,
+						 .follow_arguments = true });
+}
+
+static int set_up_few(void **state)
+{
+	return play_open(state,
+			 &(struct world){ .terminals = KT_TERMINALS_SHOWN, .objects_max = ROOM });
 }
 
 /* --- messages -------------------------------------------------------------- */
@@ -94,6 +102,59 @@ static void a_new_message_does_not_inherit(void **state)
 	assert_int_equal(object(p, "messages", message), 0);
 	hook(p, KT_HOOK_msg_store, RECEIVER, 0, message);
 	assert_int_equal(process(p, RECEIVER), 0);
+}
+
+/* SENDER fills the set of messages; returns the first. */
+static uint64_t fill_messages(struct play *p)
+{
+	uint64_t first = blank(p);
+
+	sender_knows(p);
+	hook(p, KT_HOOK_msg_alloc, SENDER, first, 0);
+	for (int i = 1; i < ROOM; i++)
+		hook(p, KT_HOOK_msg_alloc, SENDER, blank(p), 0);
+	assert_int_equal(p->count, 0);
+	return first;
+}
+
+/* RECEIVER takes a message that is in no set, because that is full. */
+static void takes_what_did_not_fit(struct play *p, uint64_t message)
+{
+	uint64_t seq = p->records[0].seq;
+
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].type, KT_RECORD_LOST);
+	assert_int_equal(p->records[0].lost, KT_LOST_SET_FULL);
+	assert_int_equal(p->records[0].labels, 1);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_MESSAGE);
+	assert_int_equal(p->records[0].target.gva, message);
+	assert_int_equal(object(p, "messages", message), 0);
+	hook(p, KT_HOOK_msg_store, RECEIVER, 0, message);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].type, KT_RECORD_SPREAD);
+	assert_int_equal(p->records[0].cause, seq);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+static void a_message_that_does_not_fit_counts_as_managed(void **state)
+{
+	struct play *p = play(state);
+	uint64_t message = blank(p);
+
+	fill_messages(p);
+	hook(p, KT_HOOK_msg_alloc, SENDER, message, 0);
+	takes_what_did_not_fit(p, message);
+}
+
+static void a_copy_that_does_not_fit_counts_as_managed(void **state)
+{
+	struct play *p = play(state);
+	uint64_t copy = blank(p), first = fill_messages(p);
+
+	hook(p, KT_HOOK_msg_alloc, RECEIVER, copy, 0);
+	assert_int_equal(p->count, 0);
+	hook(p, KT_HOOK_msg_copy, RECEIVER, first, copy);
+	takes_what_did_not_fit(p, copy);
 }
 
 static void a_copy_of_a_message_carries_too(void **state)
@@ -317,6 +378,29 @@ static void an_updated_key_takes_labels(void **state)
 	assert_int_equal(object(p, "keys", key), 1);
 }
 
+static void a_key_that_does_not_fit_counts_as_managed(void **state)
+{
+	struct play *p = play(state);
+	uint64_t key, seq;
+
+	sender_knows(p);
+	for (int i = 0; i <= ROOM; i++) {
+		key = blank(p);
+		set(&p->w, key + p->w.profile->guest.key_description, text(p, "token"), 8);
+		hook(p, KT_HOOK_key_instantiate, SENDER, key, 0);
+		assert_int_equal(p->count, 1);
+	}
+	assert_int_equal(p->records[0].type, KT_RECORD_LOST);
+	assert_int_equal(p->records[0].lost, KT_LOST_SET_FULL);
+	assert_int_equal(p->records[0].target.kind, KT_KIND_KEY);
+	seq = p->records[0].seq;
+	assert_int_equal(object(p, "keys", key), 0);
+	in_syscall(p, RECEIVER, 250, 11);
+	hook(p, KT_HOOK_key_validate, RECEIVER, key, 0);
+	assert_int_equal(p->records[0].cause, seq);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
 /* --- what a file carries beside its data ------------------------------------- */
 
 static void set_xattr(struct play *p, uint32_t who, uint64_t dentry, const char *name)
@@ -404,6 +488,7 @@ static void a_core_dump_is_written(void **state)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 #define TEST_ARGUMENTS(function)                                                                   \
 	cmocka_unit_test_setup_teardown(function, set_up_arguments, tear_down)
+#define TEST_FEW(function) cmocka_unit_test_setup_teardown(function, set_up_few, tear_down)
 
 int main(void)
 {
@@ -427,6 +512,9 @@ int main(void)
 		/* With an engine of their own. */
 		TEST_ARGUMENTS(environ_is_followed_when_asked_for),
 		TEST_ARGUMENTS(arguments_are_followed_when_asked_for),
+		TEST_FEW(a_message_that_does_not_fit_counts_as_managed),
+		TEST_FEW(a_copy_that_does_not_fit_counts_as_managed),
+		TEST_FEW(a_key_that_does_not_fit_counts_as_managed),
 	};
 
 	return run_on_all_images("carriers", tests, sizeof(tests) / sizeof(tests[0]));

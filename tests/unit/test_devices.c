@@ -406,17 +406,17 @@ static void a_fuse_device_without_a_mount_and_virtiofs_are_no_carriers(void **st
 
 static int set_up(void **state)
 {
-	return play_open(state, false, KT_TERMINALS_SHOWN);
+	return play_open(state, &(struct world){ .terminals = KT_TERMINALS_SHOWN });
 }
 
 static int set_up_output(void **state)
 {
-	return play_open(state, false, KT_TERMINALS_OUTPUT);
+	return play_open(state, &(struct world){ .terminals = KT_TERMINALS_OUTPUT });
 }
 
 static int set_up_both(void **state)
 {
-	return play_open(state, false, KT_TERMINALS_BOTH);
+	return play_open(state, &(struct world){ .terminals = KT_TERMINALS_BOTH });
 }
 
 #define TEST(function)	      cmocka_unit_test_setup_teardown(function, set_up, tear_down)
