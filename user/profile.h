@@ -82,11 +82,8 @@ void guest_profile_free(struct guest_profile *profile);
 int profile_hook_id(const char *id);
 const char *profile_hook_name(size_t hook);
 
-/*
- * What is not seen for want of a hook: static text, or buf (of 100 bytes or so).
- * NULL: nothing, because the guest has the function or does without it.
- */
-const char *profile_unseen(const struct guest_profile *profile, size_t hook, char *buf, size_t len);
+/* What is not seen for want of a hook; NULL: the guest has the function, or does without it. */
+const char *profile_unseen(const struct guest_profile *profile, size_t hook);
 
 /*
  * CPUs come and go: fills percpu_base (by APIC id) as the guest's own tables are

@@ -166,7 +166,6 @@ static int missing(struct profile_build *build, size_t i, int err)
 {
 	const struct profile_hook *hooks = build->profile->hooks;
 	const char *reason = "the guest has no function";
-	char unseen[120];
 
 	if (err == -ENOTUNIQ)
 		reason = "the guest has several functions";
@@ -177,8 +176,7 @@ static int missing(struct profile_build *build, size_t i, int err)
 				 ? "CONFIG_SECURITY_NETWORK is off: no"
 				 : "CONFIG_SECURITY is off: no";
 	return profile_step(build, "hooks", -ENOSYS, "%s %s; not seen without it: %s", reason,
-			    wanted[i].names,
-			    profile_unseen(build->profile, i, unseen, sizeof(unseen)));
+			    wanted[i].names, profile_unseen(build->profile, i));
 }
 
 int profile_hooks(struct profile_build *build)

@@ -40,15 +40,13 @@ static bool hooks_known(const struct guest_profile *profile)
 
 void profile_print_text(const struct guest_profile *profile, bool verbose, FILE *out)
 {
-	char buf[120];
-
 	for (size_t i = 0; i < profile->step_count; i++) {
 		const struct profile_step *step = &profile->steps[i];
 
 		fprintf(out, "%s  %-13s %s\n", step->ok ? "ok" : "NO", step->name, step->detail);
 	}
 	for (size_t i = 0; hooks_known(profile) && i < KT_HOOK_MAX; i++) {
-		const char *unseen = profile_unseen(profile, i, buf, sizeof(buf));
+		const char *unseen = profile_unseen(profile, i);
 
 		if (unseen)
 			fprintf(out, "--  %-13s not in this guest; not seen: %s\n", hook_names[i],
@@ -102,7 +100,6 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 		const struct profile_hook *hook = &profile->hooks[i];
 		struct json_object *object = json_object_new_object();
 		const char *unseen;
-		char buf[120];
 
 		add_text(object, "name", hook_names[i]);
 		add_text(object, "state", state_of(hook));
@@ -110,7 +107,7 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 			add_address(object, "site", hook->site.v);
 			add_address(object, "site_physical", hook->site_gpa.v);
 		}
-		unseen = hooks_known(profile) ? profile_unseen(profile, i, buf, sizeof(buf)) : NULL;
+		unseen = hooks_known(profile) ? profile_unseen(profile, i) : NULL;
 		if (unseen)
 			add_text(object, "unseen", unseen);
 		json_object_array_add(hooks, object);

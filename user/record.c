@@ -436,13 +436,12 @@ static void add_missing(struct json_object *array, const char *hook, const char 
 static struct json_object *missing_json(enum trap_kind trap, const struct guest_profile *profile)
 {
 	struct json_object *array = json_object_new_array();
-	char buf[120];
 
 	for (size_t i = 0; trap == TRAP_SHIM && i < sizeof(unseen_calls) / sizeof(*unseen_calls);
 	     i++)
 		add_missing(array, unseen_calls[i].call, unseen_calls[i].what);
 	for (size_t h = 0; trap != TRAP_SHIM && h < KT_HOOK_MAX; h++) {
-		const char *unseen = profile_unseen(profile, h, buf, sizeof(buf));
+		const char *unseen = profile_unseen(profile, h);
 
 		if (unseen)
 			add_missing(array, profile_hook_name(h), unseen);

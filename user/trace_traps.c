@@ -55,7 +55,6 @@ void trace_traps_choose(struct trace *t)
 {
 	const struct options *o = t->options;
 	struct profile_hook *hooks = t->target.profile->hooks;
-	char buf[120];
 	size_t i;
 
 	for (i = 0; i < o->without_hook_count; i++)
@@ -66,7 +65,7 @@ void trace_traps_choose(struct trace *t)
 		leave_only(hooks, default_hooks, KT_BREAKPOINTS_MAX);
 	/* What four breakpoints do not see is a long list: it is in the start record. */
 	for (i = 0; !uses_shim(t) && i < KT_HOOK_MAX; i++) {
-		const char *unseen = profile_unseen(t->target.profile, i, buf, sizeof(buf));
+		const char *unseen = profile_unseen(t->target.profile, i);
 
 		if (unseen)
 			status_fail(STATUS_OK, "no trap for %s in this guest; not seen: %s",
