@@ -10,7 +10,7 @@
 
 #define FOLL_WRITE 0x01 /* include/linux/mm_types.h, the same from 5.10 to 7.x */
 
-enum direction { NEITHER, PEEK, POKE };
+enum direction { NEITHER, PEEK = 1, POKE = 2, EITHER = PEEK | POKE };
 
 /* include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h; 32-bit alike */
 static __always_inline enum direction ptrace_direction(u32 request)
@@ -22,9 +22,12 @@ static __always_inline enum direction ptrace_direction(u32 request)
 	case 12: /* GETREGS */
 	case 14: /* GETFPREGS */
 	case 18: /* GETFPXREGS */
+	case 25: /* GET_THREAD_AREA */
+	case 0x4201: /* GETEVENTMSG */
 	case 0x4202: /* GETSIGINFO */
 	case 0x4204: /* GETREGSET */
 	case 0x4209: /* PEEKSIGINFO */
+	case 0x420a: /* GETSIGMASK */
 	case 0x420e: /* GET_SYSCALL_INFO */
 		return PEEK;
 	case 4: /* POKETEXT */
@@ -33,10 +36,14 @@ static __always_inline enum direction ptrace_direction(u32 request)
 	case 13: /* SETREGS */
 	case 15: /* SETFPREGS */
 	case 19: /* SETFPXREGS */
+	case 26: /* SET_THREAD_AREA */
 	case 0x4203: /* SETSIGINFO */
 	case 0x4205: /* SETREGSET */
+	case 0x420b: /* SETSIGMASK */
 	case 0x4212: /* SET_SYSCALL_INFO */
 		return POKE;
+	case 30: /* ARCH_PRCTL: its direction is in another argument */
+		return EITHER;
 	}
 	return NEITHER;
 }
@@ -49,9 +56,9 @@ static __always_inline void on_ptrace(struct event *e)
 
 	if (!direction || !carrier_is_memory(e, g64(e, child + guest.task_mm), child))
 		return;
-	if (direction == PEEK)
+	if (direction & PEEK)
 		read_from(e, KT_FLOW_PEEK);
-	else
+	if (direction & POKE)
 		poke_into(e);
 }
 
