@@ -6,7 +6,9 @@ import json
 import re
 import sys
 
-CAUGHT, MISSED, FALSE, ABSENT = "caught", "missed", "false", "absent"
+CAUGHT, MISSED, FALSE, ABSENT, UNCLEAR = "caught", "missed", "false", "absent", "unclear"
+NOT_JOINED, NO_LEAK = "the receiver did not join", "no leak record"
+NO_SENDER = "its sender was not managed: it shows nothing"
 COMM = re.compile(r"([0-9]+)\.(c|r|f|s[123]|h[123])$")
 
 
@@ -142,11 +144,17 @@ def judge_leak(channel, trace):
              process_of(record, "actor") == channel["senders"][2]]
     fitting = [record for record in leaks if leak_is(record, channel["leak"])]
     if not fitting:
-        return f"{len(leaks)} other leak records: {json.dumps(leaks[0])[:300]}" if leaks else "no leak record"
+        return f"{len(leaks)} other leak records: {json.dumps(leaks[0])[:300]}" if leaks else NO_LEAK
     for record in fitting:
         if is_the_way(channel, trace.way(record), None):
             return ""
     return "the way is " + say(trace.way(fitting[0]))
+
+
+def sender_knew(channel, trace):
+    """Whether the sender of the secret round was managed, where it was to be by itself."""
+    return bool({"reads_source", "copies_source"} & set(channel["flags"])) or any(
+        record["type"] == "spread" and process_of(record, "target") == channel["senders"][2] for record in trace.flows)
 
 
 def judge_receiver(channel, trace):
@@ -156,7 +164,7 @@ def judge_receiver(channel, trace):
     if "silent" in channel["flags"]:
         return f"the way is {say(trace.way(spreads[0]))}" if spreads else ""
     if not spreads:
-        return "the receiver did not join"
+        return NOT_JOINED
     if spreads[0]["previous"]:
         return "the receiver was not clean"
     if is_the_way(channel, trace.way(spreads[0]), receiver):
@@ -173,6 +181,8 @@ def judge(channel, trace):
     record = not_secret(channel, trace)
     if record:
         return Verdict(channel, FALSE, f"seq {record['seq']}, {say(trace.way(record))}")
+    if "silent" in channel["flags"] and not sender_knew(channel, trace):
+        return Verdict(channel, MISSED, NO_SENDER)
     if "leak" in channel["flags"]:
         why = judge_leak(channel, trace)
     else:
@@ -180,6 +190,19 @@ def judge(channel, trace):
     if why and "silent" in channel["flags"]:
         return Verdict(channel, FALSE, why)
     return Verdict(channel, MISSED if why else CAUGHT, why)
+
+
+def judge_mutant(channel, trace, hooks):
+    """The verdict on a channel that ran with these hooks off: missed, when that is for want of them alone."""
+    verdict = judge(channel, trace)
+    if verdict.word != MISSED:
+        return verdict
+    if verdict.why not in (NOT_JOINED, NO_LEAK):
+        verdict.word = UNCLEAR
+    # With both hooks off that show the source being read, nobody knows of it.
+    elif not sender_knew(channel, trace) and not {"mmap_file", "file_permission"} <= set(hooks):
+        verdict.word, verdict.why = UNCLEAR, NO_SENDER
+    return verdict
 
 
 def strangers(channels, trace):
@@ -196,14 +219,14 @@ def strangers(channels, trace):
     return sorted(found)
 
 
-def judge_all(wanted, folder):
+def judge_all(wanted, folder, judged=judge):
     """wanted: what `channels list` says. Returns (verdicts, what is wrong as a whole)."""
     trace = Trace(f"{folder}/records.jsonl")
     ran = {channel["name"]: channel for channel in lines(f"{folder}/channels.jsonl")}
     verdicts = []
     for channel in wanted:
         if channel["name"] in ran:
-            verdicts.append(judge(ran[channel["name"]], trace))
+            verdicts.append(judged(ran[channel["name"]], trace))
         else:
             verdicts.append(Verdict(channel, MISSED, "it did not run to its end"))
     return verdicts, trace.errors() + [f"flows of a stranger: {each}" for each in strangers(ran.values(), trace)]

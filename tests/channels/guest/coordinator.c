@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 
@@ -128,19 +129,35 @@ void round_is(struct play *play, int round)
 	play->run.source = play->source[round];
 }
 
+/* By mmap() and by read(): whichever of their hooks is off, the sender is managed. */
+static int read_source(const struct play *play)
+{
+	int error = 0, fd = open(play->run.source, O_RDONLY | O_CLOEXEC);
+	void *map;
+
+	if (fd < 0)
+		return -errno;
+	map = mmap(NULL, play->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		error = -errno;
+	else
+		munmap(map, play->size);
+	if (!error)
+		error = read_all(fd, buffer, play->size);
+	close(fd);
+	return error;
+}
+
 static void __attribute__((noreturn)) be_sender(struct play *play, int round)
 {
-	int fd, error = 0;
+	int error = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	call_myself(play, "s", round);
 	round_is(play, round);
 	play->run.sender = getpid();
-	if (!(play->channel->flags & (READS_SOURCE | COPIES_SOURCE))) {
-		fd = open(play->run.source, O_RDONLY | O_CLOEXEC);
-		error = fd < 0 ? -errno : read_all(fd, buffer, play->size);
-		close(fd);
-	}
+	if (!(play->channel->flags & (READS_SOURCE | COPIES_SOURCE)))
+		error = read_source(play);
 	if (!error)
 		error = play->channel->send(&play->run, buffer, play->size);
 	tell(play->line[SENT], answer(error, play->run.heir));
