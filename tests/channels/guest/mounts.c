@@ -113,6 +113,37 @@ static int receive_lower(struct run *r, void *data, size_t size)
 CHANNEL(overlay_lower, .name = "mount/overlay-lower", .hook = "file_permission", .carrier = "file",
 	.setup = setup_overlay, .send = send_lower, .receive = receive_lower, .teardown = unmount);
 
+/* One for each round: a file is copied up once. */
+static const char *of_round(struct run *r, const char *layer)
+{
+	static char name[16];
+
+	snprintf(name, sizeof(name), "%s/%d", layer, r->round);
+	return in_dir(r, name);
+}
+
+static int send_lower_of_round(struct run *r, const void *data, size_t size)
+{
+	return write_at(of_round(r, "l"), data, size);
+}
+
+/* A third process opens the secret lower file for writing: the kernel copies it up. */
+static int receive_copied_up(struct run *r, void *data, size_t size)
+{
+	pid_t pid = fork();
+	int error;
+
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		_exit(open(of_round(r, "m"), O_RDWR | O_CLOEXEC) < 0);
+	error = reap(pid);
+	return error ? error : read_at(of_round(r, "u"), data, size);
+}
+CHANNEL(overlay_copied_up, .name = "mount/overlay-copied-up", .hook = "file_permission",
+	.carrier = "file,process,file", .setup = setup_overlay, .send = send_lower_of_round,
+	.receive = receive_copied_up, .teardown = unmount);
+
 /* Stored through a mapping: only the overlay's own inode passes a hook. */
 static int send_mapped(struct run *r, const void *data, size_t size)
 {
