@@ -13,16 +13,19 @@ SOURCES = ["bpf", "user", "vmlinux-guest", "tests", "scripts", "shim", "Makefile
 HOST = "6.12"  # where a row names a guest alone
 
 
+def _git(*words):
+    return subprocess.run(["git", *words], cwd=TOP, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+
+
 def sources():
-    """Stands for what the tests test, and for the tests; None where there is no git to ask."""
-    state = hashlib.sha256()
-    for command in (["git", "ls-files", "-s", "--"], ["git", "diff", "--"]):
-        try:
-            done = subprocess.run(command + SOURCES, cwd=TOP, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        state.update(done.stdout)
-    return state.hexdigest()[:16]
+    """What the tests test, and the tests: {"sources": a sum, "commit": the last; + if changed}. No git: both None."""
+    try:
+        changed = _git("diff", "HEAD", "--", *SOURCES)
+        state = hashlib.sha256(_git("ls-files", "-s", "--", *SOURCES) + _git("diff", "--", *SOURCES)).hexdigest()[:16]
+        commit = _git("rev-parse", "--short=9", "HEAD").decode().strip() + "+" * bool(changed)
+    except (OSError, subprocess.CalledProcessError):
+        return {"sources": None, "commit": None}
+    return {"sources": state, "commit": commit}
 
 
 def release(series):
@@ -55,7 +58,7 @@ def forget(row):
 def keep(row, state, counts, channels, seconds):
     """Keeps what a row gave: counts are passed, failed, skipped; state is sources() when it began."""
     guest, _, host = row.partition("@")[2].partition("+")
-    result = {"row": row, "sources": state, "day": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    result = {"row": row, **state, "day": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
               "seconds": round(seconds), "guest": release(guest) if guest else "",
               "host": release(host or HOST) if guest else "",
               "passed": counts[0], "failed": counts[1], "skipped": counts[2], "channels": channels}
