@@ -7,7 +7,7 @@ import re
 import sys
 
 CAUGHT, MISSED, FALSE, ABSENT, UNCLEAR = "caught", "missed", "false", "absent", "unclear"
-NOT_JOINED, NO_LEAK = "the receiver did not join", "no leak record"
+NOT_JOINED, NO_LEAK = "the receiver did not join", "no such leak record"
 NO_SENDER = "its sender was not managed: it shows nothing"
 COMM = re.compile(r"([0-9]+)\.(c|r|f|s[123]|h[123])$")
 
@@ -144,7 +144,7 @@ def judge_leak(channel, trace):
              process_of(record, "actor") == channel["senders"][2]]
     fitting = [record for record in leaks if leak_is(record, channel["leak"])]
     if not fitting:
-        return f"{len(leaks)} other leak records: {json.dumps(leaks[0])[:300]}" if leaks else NO_LEAK
+        return NO_LEAK + (f", but {len(leaks)} others: {json.dumps(leaks[0])[:300]}" if leaks else "")
     for record in fitting:
         if is_the_way(channel, trace.way(record), None):
             return ""
@@ -197,7 +197,8 @@ def judge_mutant(channel, trace, hooks):
     verdict = judge(channel, trace)
     if verdict.word != MISSED:
         return verdict
-    if verdict.why not in (NOT_JOINED, NO_LEAK):
+    # Others there may be: a file that is opened on NFS gives one of the kernel's own request.
+    if not verdict.why.startswith((NOT_JOINED, NO_LEAK)):
         verdict.word = UNCLEAR
     # With both hooks off that show the source being read, nobody knows of it.
     elif not sender_knew(channel, trace) and not {"mmap_file", "file_permission"} <= set(hooks):
