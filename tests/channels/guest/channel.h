@@ -123,6 +123,12 @@ static inline int result(long value)
 int read_all(int fd, void *data, size_t size);
 int write_all(int fd, const void *data, size_t size);
 
+/* Hands a descriptor on by SCM_RIGHTS, with one byte. 0 or -errno. */
+int pass_descriptor(int socket, int fd);
+
+/* The descriptor that came so, with CLOEXEC; or -errno. */
+int take_descriptor(int socket);
+
 /* Mounts a file system; the caller's teardown has to unmount it. 0, -errno or ABSENT. */
 int mount_at(const char *what, const char *where, const char *type, const char *options);
 

@@ -311,6 +311,43 @@ static int receive_memfd(struct run *r, void *data, size_t size)
 CHANNEL(memfd, .name = "memory/memfd", .hook = "mmap_file", .carrier = "file", .flags = BOTH,
 	.setup = setup_memfd, .send = send_memfd, .receive = receive_memfd);
 
+static int setup_passed(struct run *r)
+{
+	return result(socketpair(AF_UNIX, SOCK_DGRAM, 0, r->fd));
+}
+
+static int send_passed(struct run *r, const void *data, size_t size)
+{
+	int fd = take_descriptor(r->fd[0]), error;
+
+	if (fd < 0)
+		return fd;
+	error = send_into(map_fd(fd, PROT_READ | PROT_WRITE, MAP_SHARED), data, size);
+	close(fd);
+	return error;
+}
+
+/* The receiver makes the memory, and hands it to the sender; it is new in each round. */
+static int receive_passed(struct run *r, void *data, size_t size)
+{
+	int fd = memfd_create("passed", MFD_CLOEXEC), error;
+	char *memory;
+
+	if (fd < 0 || ftruncate(fd, SHARED_SIZE))
+		return -errno;
+	memory = map_fd(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+	error = memory ? pass_descriptor(r->fd[1], fd) : -errno;
+	close(fd);
+	if (error)
+		return error;
+	wait_for(memory, 1);
+	memcpy(data, memory, size);
+	return result(munmap(memory, SHARED_SIZE));
+}
+
+CHANNEL(memfd_passed, .name = "memory/memfd-scm-rights", .hook = "mmap_file", .carrier = "file",
+	.flags = BLOCKED, .setup = setup_passed, .send = send_passed, .receive = receive_passed);
+
 static int send_memfd_write(struct run *r, const void *data, size_t size)
 {
 	long done = pwrite(r->fd[0], data, size, 0);
@@ -450,40 +487,6 @@ static int setup_uffd(struct run *r)
 	return result(socketpair(AF_UNIX, SOCK_DGRAM, 0, r->fd));
 }
 
-static int pass(int socket, int fd)
-{
-	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
-	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
-	return result(sendmsg(socket, &message, 0));
-}
-
-static int take(int socket)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	int fd = -1;
-
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) < 0)
-		return -errno;
-	if (CMSG_FIRSTHDR(&message))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd < 0 ? -EBADMSG : fd;
-}
-
 /* The page is where both were forked to have nothing. */
 #define UFFD_PAGE ((char *)0x200000000000)
 
@@ -499,7 +502,7 @@ static int receive_uffd(struct run *r, void *data, size_t size)
 	if (fd < 0 || page == MAP_FAILED || ioctl(fd, UFFDIO_API, &api) ||
 	    ioctl(fd, UFFDIO_REGISTER, &region))
 		return -errno;
-	error = pass(r->fd[0], fd);
+	error = pass_descriptor(r->fd[0], fd);
 	if (!error)
 		memcpy(data, page, size);
 	munmap(page, 4096);
@@ -513,7 +516,7 @@ static int send_uffd(struct run *r, const void *data, size_t size)
 	struct uffdio_copy copy = { .dst = (uintptr_t)UFFD_PAGE,
 				    .src = (uintptr_t)page,
 				    .len = sizeof(page) };
-	int fd = take(r->fd[1]), error;
+	int fd = take_descriptor(r->fd[1]), error;
 
 	if (fd < 0)
 		return fd;

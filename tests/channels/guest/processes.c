@@ -214,49 +214,13 @@ CHANNEL(pid_reuse, .name = "process/pid-reuse", .hook = "", .flags = SILENT, .se
 
 /* --- a descriptor that is handed on --------------------------------------- */
 
-static int pass(int socket, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {}, byte = 'x';
-	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &fd, sizeof(int));
-	return result(sendmsg(socket, &message, 0));
-}
-
-static int take(int socket)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {}, byte;
-	struct iovec vector = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &vector,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	struct cmsghdr *header;
-	int fd = -1;
-
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
-		return -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(header), sizeof(int));
-	return fd < 0 ? -EBADF : fd;
-}
-
 /* The coordinator, which is clean, hands fd[0] on; the receiver has it from there only. */
 static int hand_on(struct run *r)
 {
 	int error = result(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r->fd + 2));
 
 	if (!error)
-		error = pass(r->fd[3], r->fd[0]);
+		error = pass_descriptor(r->fd[3], r->fd[0]);
 	close(r->fd[0]);
 	r->fd[0] = -1;
 	return error;
@@ -289,7 +253,7 @@ static int send_write(struct run *r, const void *data, size_t size)
 static int receive_by_scm(struct run *r, void *data, size_t size)
 {
 	if (r->fd[0] < 0)
-		r->fd[0] = take(r->fd[2]);
+		r->fd[0] = take_descriptor(r->fd[2]);
 	if (r->fd[0] < 0)
 		return r->fd[0];
 	if (lseek(r->fd[0], 0, SEEK_SET) < 0 && errno != ESPIPE)
@@ -314,7 +278,7 @@ static int send_descriptor(struct run *r, const void *data, size_t size)
 
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
-	error = pass(r->fd[1], ends[0]);
+	error = pass_descriptor(r->fd[1], ends[0]);
 	return error ? error : write_all(ends[1], data, size);
 }
 
@@ -325,7 +289,7 @@ static int setup_pair(struct run *r)
 
 static int receive_descriptor(struct run *r, void *data, size_t size)
 {
-	int fd = take(r->fd[0]), error;
+	int fd = take_descriptor(r->fd[0]), error;
 
 	if (fd < 0)
 		return fd;

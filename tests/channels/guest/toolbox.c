@@ -3,6 +3,7 @@
 #include "coordinator.h"
 
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <time.h>
 
 static char why_absent[128];
@@ -126,4 +127,40 @@ bool sleeps(pid_t pid)
 		sleep_ms(4);
 	}
 	return asleep >= 6;
+}
+
+int pass_descriptor(int socket, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = {}, byte = 'x';
+	struct iovec vector = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &vector,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(int));
+	return result(sendmsg(socket, &message, 0));
+}
+
+int take_descriptor(int socket)
+{
+	char control[CMSG_SPACE(sizeof(int))] = {}, byte;
+	struct iovec vector = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &vector,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *header;
+	int fd = -1;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+		return -errno;
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(header), sizeof(int));
+	return fd < 0 ? -EBADF : fd;
 }
