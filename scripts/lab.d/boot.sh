@@ -54,9 +54,9 @@ build_channels() {
 }
 
 # build_programs DIR: the guest's own test programs, static, built when a source
-# is newer; scripts go along as they are.
+# is newer (NAME32.c: for 32 bits, without a C library); scripts go along as they are.
 build_programs() {
-	local source program newest
+	local source program newest options
 	mkdir -p "$1" "$cache/programs"
 	newest=$(find "$programs" -name '*.[ch]' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -1 | cut -d' ' -f2-)
 	for source in "$programs"/*; do
@@ -64,7 +64,9 @@ build_programs() {
 		case $source in
 		*.c)
 			[ "$program" -nt "$newest" ] || {
-				${CC:-gcc} -static -O2 -pthread -Wall -o "$program.$$" "$source"
+				options=(-pthread)
+				[[ $source != *32.c ]] || options=(-m32 -ffreestanding -nostdlib -fno-stack-protector -fno-pie)
+				${CC:-gcc} -static -O2 "${options[@]}" -Wall -o "$program.$$" "$source"
 				mv "$program.$$" "$program"
 			}
 			cp "$program" "$1" ;;
