@@ -35,7 +35,9 @@ static __always_inline u64 message_record(struct event *e, u64 labels)
 /* The set has no room for the message at hand: each that is not in it counts as having labels. */
 static __always_inline void message_overflowed(struct event *e, u64 labels, u64 cause)
 {
-	if (comes_again(e))
+	u64 said;
+
+	if (comes_again(e) || !(labels & ~overflow(KT_KIND_MESSAGE, &said)))
 		return;
 	record_begin(e, KT_RECORD_LOST);
 	record_actor(e);
