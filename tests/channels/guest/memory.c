@@ -65,13 +65,19 @@ static int send_into(char *memory, const void *data, size_t size)
 	return result(munmap(memory, SHARED_SIZE));
 }
 
-static int receive_from(struct run *r, char *memory, void *data, size_t size)
+/* What is in memory when it has rung so often. */
+static int receive_rung(char *memory, uint32_t rings, void *data, size_t size)
 {
 	if (!memory)
 		return -errno;
-	wait_for(memory, r->round);
+	wait_for(memory, rings);
 	memcpy(data, memory, size);
 	return result(munmap(memory, SHARED_SIZE));
+}
+
+static int receive_from(struct run *r, char *memory, void *data, size_t size)
+{
+	return receive_rung(memory, r->round, data, size);
 }
 
 static int send_mmap(struct run *r, const void *data, size_t size)
@@ -311,6 +317,7 @@ static int receive_memfd(struct run *r, void *data, size_t size)
 CHANNEL(memfd, .name = "memory/memfd", .hook = "mmap_file", .carrier = "file", .flags = BOTH,
 	.setup = setup_memfd, .send = send_memfd, .receive = receive_memfd);
 
+/* For a descriptor that one hands to the other. */
 static int setup_passed(struct run *r)
 {
 	return result(socketpair(AF_UNIX, SOCK_DGRAM, 0, r->fd));
@@ -338,11 +345,7 @@ static int receive_passed(struct run *r, void *data, size_t size)
 	memory = map_fd(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
 	error = memory ? pass_descriptor(r->fd[1], fd) : -errno;
 	close(fd);
-	if (error)
-		return error;
-	wait_for(memory, 1);
-	memcpy(data, memory, size);
-	return result(munmap(memory, SHARED_SIZE));
+	return error ? error : receive_rung(memory, 1, data, size);
 }
 
 CHANNEL(memfd_passed, .name = "memory/memfd-scm-rights", .hook = "mmap_file", .carrier = "file",
@@ -484,7 +487,7 @@ static int setup_uffd(struct run *r)
 	close(fd);
 	if (error)
 		return error == ENOSYS ? absent("the kernel has no userfaultfd") : -error;
-	return result(socketpair(AF_UNIX, SOCK_DGRAM, 0, r->fd));
+	return setup_passed(r);
 }
 
 /* The page is where both were forked to have nothing. */
