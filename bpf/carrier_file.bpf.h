@@ -12,7 +12,7 @@
 
 #include "carrier_block.bpf.h"
 #include "carrier_device.bpf.h"
-#include "carrier_inet.bpf.h"
+#include "carrier_socket.bpf.h"
 
 /* include/linux/fs.h */
 #define MAY_WRITE	    0x02
@@ -307,54 +307,6 @@ static __always_inline void file_is_mapped(struct event *e, u64 file, u32 flags)
 static __always_inline void on_mmap_file(struct event *e)
 {
 	file_is_mapped(e, e->args[0], e->args[2]);
-}
-
-/* do_splice(in, off_in, out, off_out, len, flags) */
-static __always_inline void on_splice(struct event *e)
-{
-	file_is_read(e, e->args[0]);
-	file_is_written(e, e->args[2]);
-}
-
-/* do_tee(in, out, len, flags) */
-static __always_inline void on_tee(struct event *e)
-{
-	file_is_read(e, e->args[0]);
-	file_is_written(e, e->args[1]);
-}
-
-/* The end of the pipe says which way, as in the guest's own vmsplice_type(). */
-static __always_inline void vmsplice(struct event *e, u32 fd)
-{
-	u64 file = file_of_descriptor(e, fd);
-	u32 mode;
-
-	if (!file)
-		return;
-	mode = g32(e, file + guest.file_mode);
-	if (mode & FMODE_WRITE)
-		file_is_written(e, file);
-	else if (mode & FMODE_READ)
-		file_is_read(e, file);
-}
-
-/* __x64_sys_vmsplice(regs): vmsplice(fd, ...) */
-static __always_inline void on_vmsplice(struct event *e)
-{
-	vmsplice(e, g32(e, e->args[0] + PT_REGS_DI));
-}
-
-static __always_inline void on_vmsplice32(struct event *e)
-{
-	vmsplice(e, g32(e, e->args[0] + PT_REGS_BX));
-}
-
-/* splice_file_to_pipe(in, pipe, offset, len, flags) */
-static __always_inline void on_splice_file_to_pipe(struct event *e)
-{
-	file_is_read(e, e->args[0]);
-	carrier_is_pipe(e, e->args[1], 0);
-	write_to(e, KT_FLOW_SPLICE);
 }
 
 /* Names are about to change: verdicts that depend on them are void. */

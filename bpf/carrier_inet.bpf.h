@@ -175,20 +175,6 @@ __noinline int early_read(struct event *e, u64 sk)
 	return 0;
 }
 
-/* A socket is read from: what comes too early, or from another VM, is looked for first. */
-static __always_inline void socket_is_read(struct event *e, u64 sk)
-{
-	if (early_count)
-		early_read(e, sk);
-	carrier_is_socket(e, sk);
-	e->flow = KT_FLOW_RECEIVE;
-	if (!pending_publish(e))
-		reader_overflowed(e);
-	if (wires_shared())
-		wires_read(e);
-	read_locked(e, KT_FLOW_RECEIVE);
-}
-
 /* The socket sk is freed: the last moment at which its numbers are known. */
 __noinline int early_freed(struct event *e, u64 sk)
 {

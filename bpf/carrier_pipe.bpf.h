@@ -1,12 +1,61 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Pipes and FIFOs: one struct pipe_inode_info. Reads and writes come by
- * security_file_permission and the splice hooks (carrier_file.bpf.h).
+ * security_file_permission (carrier_file.bpf.h); the pipe ends of splice, sendfile,
+ * tee and vmsplice pass no LSM hook, and have hooks of their own.
  */
 #ifndef KVMTAINT_CARRIER_PIPE_BPF_H
 #define KVMTAINT_CARRIER_PIPE_BPF_H
 
-#include "carrier.bpf.h"
+#include "carrier_file.bpf.h"
+
+/* do_splice(in, off_in, out, off_out, len, flags) */
+static __always_inline void on_splice(struct event *e)
+{
+	file_is_read(e, e->args[0]);
+	file_is_written(e, e->args[2]);
+}
+
+/* do_tee(in, out, len, flags) */
+static __always_inline void on_tee(struct event *e)
+{
+	file_is_read(e, e->args[0]);
+	file_is_written(e, e->args[1]);
+}
+
+/* The end of the pipe says which way, as in the guest's own vmsplice_type(). */
+static __always_inline void vmsplice(struct event *e, u32 fd)
+{
+	u64 file = file_of_descriptor(e, fd);
+	u32 mode;
+
+	if (!file)
+		return;
+	mode = g32(e, file + guest.file_mode);
+	if (mode & FMODE_WRITE)
+		file_is_written(e, file);
+	else if (mode & FMODE_READ)
+		file_is_read(e, file);
+}
+
+/* __x64_sys_vmsplice(regs): vmsplice(fd, ...) */
+static __always_inline void on_vmsplice(struct event *e)
+{
+	vmsplice(e, g32(e, e->args[0] + PT_REGS_DI));
+}
+
+static __always_inline void on_vmsplice32(struct event *e)
+{
+	vmsplice(e, g32(e, e->args[0] + PT_REGS_BX));
+}
+
+/* splice_file_to_pipe(in, pipe, offset, len, flags) */
+static __always_inline void on_splice_file_to_pipe(struct event *e)
+{
+	file_is_read(e, e->args[0]);
+	carrier_is_pipe(e, e->args[1], 0);
+	write_to(e, KT_FLOW_SPLICE);
+}
 
 /* free_pipe_info(pipe): nobody has it open, what was in it is gone. */
 static __always_inline void on_pipe_free(struct event *e)

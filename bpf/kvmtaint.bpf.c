@@ -11,6 +11,7 @@
  */
 #include "carrier_file.bpf.h"
 #include "carrier_pipe.bpf.h"
+#include "carrier_socket.bpf.h"
 #include "carrier_unix.bpf.h"
 #include "carrier_inet.bpf.h"
 #include "carrier_message.bpf.h"

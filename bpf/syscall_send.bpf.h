@@ -7,7 +7,7 @@
 #ifndef KVMTAINT_SYSCALL_SEND_BPF_H
 #define KVMTAINT_SYSCALL_SEND_BPF_H
 
-#include "carrier_unix.bpf.h"
+#include "carrier_socket.bpf.h"
 #include "syscall_table.bpf.h"
 
 #define UNIX_BUCKETS 512 /* UNIX_HASH_SIZE, 5.10 to 7.x: bound and unbound sockets */

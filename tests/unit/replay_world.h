@@ -51,7 +51,7 @@ static inline uint64_t peek(const struct world *w, uint64_t gva, size_t size)
 	return value;
 }
 
-/* As fs_identity() in bpf/carrier_file.bpf.h has it. */
+/* As fs_identity() in bpf/inode.bpf.h has it. */
 static inline uint32_t fs_of(const struct world *w, uint64_t sb)
 {
 	const struct kt_guest *g = &w->profile->guest;
