@@ -85,6 +85,16 @@ const char *profile_hook_name(size_t hook);
 /* What is not seen for want of a hook; NULL: the guest has the function, or does without it. */
 const char *profile_unseen(const struct guest_profile *profile, size_t hook);
 
+/* Something that this guest lacks, and what is not seen for want of it. */
+struct profile_gap {
+	bool hook; /* of hooks.def; else a field or symbol of the guest */
+	const char *name;
+	const char *unseen;
+};
+
+/* The next of a profile that was built. *at: 0 at first, then as it was left. False: no more. */
+bool profile_next_gap(const struct guest_profile *profile, size_t *at, struct profile_gap *gap);
+
 /*
  * CPUs come and go: fills percpu_base (by APIC id) as the guest's own tables are
  * now. Number of CPUs, or -EPROTO: two claim one id, or it is too large.

@@ -40,18 +40,16 @@ static bool hooks_known(const struct guest_profile *profile)
 
 void profile_print_text(const struct guest_profile *profile, bool verbose, FILE *out)
 {
+	struct profile_gap gap;
+	size_t at = 0;
+
 	for (size_t i = 0; i < profile->step_count; i++) {
 		const struct profile_step *step = &profile->steps[i];
 
 		fprintf(out, "%s  %-13s %s\n", step->ok ? "ok" : "NO", step->name, step->detail);
 	}
-	for (size_t i = 0; hooks_known(profile) && i < KT_HOOK_MAX; i++) {
-		const char *unseen = profile_unseen(profile, i);
-
-		if (unseen)
-			fprintf(out, "--  %-13s not in this guest; not seen: %s\n", hook_names[i],
-				unseen);
-	}
+	while (hooks_known(profile) && profile_next_gap(profile, &at, &gap))
+		fprintf(out, "--  %-13s not in this guest; not seen: %s\n", gap.name, gap.unseen);
 	for (size_t i = 0; verbose && i < KT_HOOK_MAX; i++) {
 		const struct profile_hook *hook = &profile->hooks[i];
 
@@ -115,6 +113,26 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 	return hooks;
 }
 
+/* Fields and symbols that something is lost with; hooks say so themselves. */
+static struct json_object *absent_json(const struct guest_profile *profile)
+{
+	struct json_object *absent = json_object_new_array();
+	struct profile_gap gap;
+	size_t at = 0;
+
+	while (hooks_known(profile) && profile_next_gap(profile, &at, &gap)) {
+		struct json_object *object;
+
+		if (gap.hook)
+			continue;
+		object = json_object_new_object();
+		add_text(object, "name", gap.name);
+		add_text(object, "unseen", gap.unseen);
+		json_object_array_add(absent, object);
+	}
+	return absent;
+}
+
 struct json_object *profile_json(const struct guest_profile *profile)
 {
 	struct json_object *object = json_object_new_object();
@@ -130,5 +148,6 @@ struct json_object *profile_json(const struct guest_profile *profile)
 	add_address(object, "text_physical", profile->guest.text_gpa);
 	json_object_object_add(object, "steps", steps_json(profile));
 	json_object_object_add(object, "hooks", hooks_json(profile));
+	json_object_object_add(object, "absent", absent_json(profile));
 	return object;
 }

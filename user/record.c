@@ -423,29 +423,29 @@ static const struct {
 #undef SYSCALL
 };
 
-static void add_missing(struct json_object *array, const char *hook, const char *unseen)
+static void add_missing(struct json_object *array, const char *key, const char *name,
+			const char *unseen)
 {
 	struct json_object *missing = json_object_new_object();
 
-	json_add_string(missing, "hook", hook);
+	json_add_string(missing, key, name);
 	json_add_string(missing, "unseen", unseen);
 	json_object_array_add(array, missing);
 }
 
-/* The hooks that the guest lacks, and what is not seen for want of them. */
+/* What the guest lacks, and what is not seen for want of it. */
 static struct json_object *missing_json(enum trap_kind trap, const struct guest_profile *profile)
 {
 	struct json_object *array = json_object_new_array();
+	struct profile_gap gap;
+	size_t at = 0;
 
 	for (size_t i = 0; trap == TRAP_SHIM && i < sizeof(unseen_calls) / sizeof(*unseen_calls);
 	     i++)
-		add_missing(array, unseen_calls[i].call, unseen_calls[i].what);
-	for (size_t h = 0; trap != TRAP_SHIM && h < KT_HOOK_MAX; h++) {
-		const char *unseen = profile_unseen(profile, h);
-
-		if (unseen)
-			add_missing(array, profile_hook_name(h), unseen);
-	}
+		add_missing(array, "hook", unseen_calls[i].call, unseen_calls[i].what);
+	while (profile_next_gap(profile, &at, &gap))
+		if (trap != TRAP_SHIM || !gap.hook)
+			add_missing(array, gap.hook ? "hook" : "field", gap.name, gap.unseen);
 	return array;
 }
 

@@ -55,7 +55,8 @@ void trace_traps_choose(struct trace *t)
 {
 	const struct options *o = t->options;
 	struct profile_hook *hooks = t->target.profile->hooks;
-	size_t i;
+	struct profile_gap gap;
+	size_t i, at = 0;
 
 	for (i = 0; i < o->without_hook_count; i++)
 		hooks[profile_hook_id(o->without_hooks[i])] = (struct profile_hook){};
@@ -64,13 +65,9 @@ void trace_traps_choose(struct trace *t)
 	else if (o->trap == TRAP_SHIM_HOOKS)
 		leave_only(hooks, default_hooks, KT_BREAKPOINTS_MAX);
 	/* What four breakpoints do not see is a long list: it is in the start record. */
-	for (i = 0; !uses_shim(t) && i < KT_HOOK_MAX; i++) {
-		const char *unseen = profile_unseen(t->target.profile, i);
-
-		if (unseen)
-			status_fail(STATUS_OK, "no trap for %s in this guest; not seen: %s",
-				    profile_hook_name(i), unseen);
-	}
+	while (!uses_shim(t) && profile_next_gap(t->target.profile, &at, &gap))
+		status_fail(STATUS_OK, "no %s%s in this guest; not seen: %s",
+			    gap.hook ? "trap for " : "", gap.name, gap.unseen);
 }
 
 /* --- in ----------------------------------------------------------------- */

@@ -490,6 +490,51 @@ static void test_unseen(void **state)
 	memcpy(profile->hooks, kept, sizeof(kept));
 }
 
+static void assert_only_gap(const struct guest_profile *profile, const char *name,
+			    const char *unseen)
+{
+	struct profile_gap gap;
+	size_t at = 0;
+
+	assert_true(profile_next_gap(profile, &at, &gap));
+	assert_false(gap.hook);
+	assert_string_equal(gap.name, name);
+	assert_string_equal(gap.unseen, unseen);
+	assert_false(profile_next_gap(profile, &at, &gap));
+}
+
+/* So is what a guest lacks that has the hook, but not what the handler looks for. */
+static void test_unseen_fields(void **state)
+{
+	struct guest_profile *profile = image_of(state)->profile;
+	struct kt_guest kept = profile->guest;
+	struct profile_hook dump_emit = profile->hooks[KT_HOOK_dump_emit];
+	struct profile_gap gap;
+	struct json_object *json;
+	size_t at = 0;
+
+	assert_false(profile_next_gap(profile, &at, &gap));
+	profile->guest.coredump_file = KT_ABSENT;
+	assert_only_gap(profile, "coredump_params.file", "core dumps");
+	json = profile_json(profile);
+	assert_non_null(strstr(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN),
+			       "{\"name\":\"coredump_params.file\",\"unseen\":\"core dumps\"}"));
+	json_object_put(json);
+	profile->guest = kept;
+	profile->guest.sym_proc_mem_operations = 0;
+	assert_only_gap(profile, "proc_mem_operations", "/proc/PID/mem");
+	/* A hook that is not there has said it already. */
+	profile->guest = kept;
+	profile->guest.coredump_file = KT_ABSENT;
+	profile->hooks[KT_HOOK_dump_emit] = (struct profile_hook){};
+	at = 0;
+	assert_true(profile_next_gap(profile, &at, &gap));
+	assert_true(gap.hook);
+	assert_false(profile_next_gap(profile, &at, &gap));
+	profile->hooks[KT_HOOK_dump_emit] = dump_emit;
+	profile->guest = kept;
+}
+
 static void test_json(void **state)
 {
 	struct image *image = image_of(state);
@@ -528,6 +573,7 @@ int main(void)
 		{ "every hook is found and holds ftrace's NOP", test_hooks },
 		{ "the entries of system calls are found", test_entries },
 		{ "what is not seen for want of a hook is told", test_unseen },
+		{ "what is not seen for want of a field is told", test_unseen_fields },
 		{ "a vCPU's CR3 and LSTAR tell the kernel that runs", test_witness },
 		{ "the profile prints as JSON", test_json },
 	};
