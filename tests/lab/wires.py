@@ -65,7 +65,7 @@ class Vm:
         with open(f"/run/{name}/pid") as file:
             self.pid = int(file.read())
 
-    def guest(self, script, seconds=90):
+    def guest(self, script, seconds=180):
         result = self.channel.run(script, contain=False, seconds=seconds)
         if result.status:
             verdict(f"{self.name}-script", f"status {result.status}: {result.output[-300:]!r}")
