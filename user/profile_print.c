@@ -5,12 +5,6 @@
 #include <json-c/json.h>
 #include <string.h>
 
-static const char *const hook_names[KT_HOOK_MAX] = {
-#define GUEST_HOOK(id, need, program, names) #id,
-#include "../vmlinux-guest/hooks.def"
-#undef GUEST_HOOK
-};
-
 static const char *state_of(const struct profile_hook *hook)
 {
 	if (!hook->function.v)
@@ -53,7 +47,7 @@ void profile_print_text(const struct guest_profile *profile, bool verbose, FILE 
 	for (size_t i = 0; verbose && i < KT_HOOK_MAX; i++) {
 		const struct profile_hook *hook = &profile->hooks[i];
 
-		fprintf(out, "    %-20s %-8s", hook_names[i], state_of(hook));
+		fprintf(out, "    %-20s %-8s", profile_hook_name(i), state_of(hook));
 		if (hook->function.v)
 			fprintf(out, " %#" PRIx64 " at guest physical %#" PRIx64, hook->site.v,
 				hook->site_gpa.v);
@@ -99,7 +93,7 @@ static struct json_object *hooks_json(const struct guest_profile *profile)
 		struct json_object *object = json_object_new_object();
 		const char *unseen;
 
-		add_text(object, "name", hook_names[i]);
+		add_text(object, "name", profile_hook_name(i));
 		add_text(object, "state", state_of(hook));
 		if (hook->function.v) {
 			add_address(object, "site", hook->site.v);

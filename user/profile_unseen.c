@@ -2,9 +2,6 @@
 /* What is not seen of a guest for want of a hook, a field or a symbol: vmlinux-guest/unseen.def. */
 #include "profile_build.h"
 
-#include <stddef.h>
-#include <string.h>
-
 static const struct {
 	const char *where, *what;
 } unseen[KT_HOOK_MAX] = {
@@ -45,23 +42,6 @@ static const char *const names_of[] = {
 #undef GUEST_SYMBOL
 };
 
-static const struct {
-	size_t at, size; /* in struct kt_guest */
-	int name;
-	int hook;
-	const char *what;
-} blind[] = {
-#define GUEST_UNSEEN(id, where, what)
-#define GUEST_UNSEEN_FIELD(id, hook, what)                                                         \
-	{ offsetof(struct kt_guest, id), sizeof(int32_t), FIELD_##id, KT_HOOK_##hook, what },
-#define GUEST_UNSEEN_SYMBOL(id, hook, what)                                                        \
-	{ offsetof(struct kt_guest, sym_##id), sizeof(uint64_t), SYMBOL_##id, KT_HOOK_##hook,      \
-	  what },
-#include "../vmlinux-guest/unseen.def"
-};
-
-#define BLIND_COUNT (sizeof(blind) / sizeof(*blind))
-
 void profile_find_unseen(struct profile_build *build)
 {
 	for (size_t h = 0; h < KT_HOOK_MAX; h++) {
@@ -80,40 +60,36 @@ const char *profile_unseen(const struct guest_profile *profile, size_t hook)
 	return unseen[hook].what;
 }
 
-static bool is_there(const struct guest_profile *profile, size_t i)
-{
-	const char *value = (const char *)&profile->guest + blind[i].at;
-	uint64_t symbol;
-	int32_t field;
-
-	if (blind[i].size == sizeof(symbol)) {
-		memcpy(&symbol, value, sizeof(symbol));
-		return symbol;
-	}
-	memcpy(&field, value, sizeof(field));
-	return field != KT_ABSENT;
-}
-
 bool profile_next_gap(const struct guest_profile *profile, size_t *at, struct profile_gap *gap)
 {
-	for (; *at < KT_HOOK_MAX; ++*at) {
-		gap->unseen = profile_unseen(profile, *at);
-		if (!gap->unseen)
-			continue;
-		gap->hook = true;
-		gap->name = profile_hook_name((*at)++);
-		return true;
-	}
-	for (; *at < KT_HOOK_MAX + BLIND_COUNT; ++*at) {
-		size_t i = *at - KT_HOOK_MAX;
+	const struct kt_guest *guest = &profile->guest;
+	const struct {
+		bool absent;
+		enum kt_hook hook;
+		struct profile_gap gap;
+	} others[] = {
+#define GUEST_UNSEEN(id, where, what)
+#define GUEST_UNSEEN_FIELD(id, hook, what)                                                         \
+	{ guest->id == KT_ABSENT, KT_HOOK_##hook, { false, names_of[FIELD_##id], what } },
+#define GUEST_UNSEEN_SYMBOL(id, hook, what)                                                        \
+	{ !guest->sym_##id, KT_HOOK_##hook, { false, names_of[SYMBOL_##id], what } },
+#include "../vmlinux-guest/unseen.def"
+	};
 
-		if (!profile->hooks[blind[i].hook].function.v || is_there(profile, i))
-			continue;
-		gap->hook = false;
-		gap->name = names_of[blind[i].name];
-		gap->unseen = blind[i].what;
-		++*at;
-		return true;
+	while (*at < KT_HOOK_MAX) {
+		size_t hook = (*at)++;
+
+		*gap = (struct profile_gap){ true, profile_hook_name(hook),
+					     profile_unseen(profile, hook) };
+		if (gap->unseen)
+			return true;
+	}
+	while (*at < KT_HOOK_MAX + sizeof(others) / sizeof(*others)) {
+		size_t i = (*at)++ - KT_HOOK_MAX;
+
+		*gap = others[i].gap;
+		if (others[i].absent && profile->hooks[others[i].hook].function.v)
+			return true;
 	}
 	return false;
 }
