@@ -376,13 +376,11 @@ static __always_inline void on_dentry_delete(struct event *e)
 	e->record.target.dev = inode_dev(e, inode);
 	e->record.target.ino = e->key.ino;
 	e->record.target.generation = e->key.generation;
-	e->record.labels = managed->managed.labels;
-	e->record.previous = managed->managed.cause;
 	path_build(e, 0, dentry);
 	record_path(e);
 	if (comes_again(e))
 		return;
-	bpf_map_delete_elem(&files, &e->key);
+	set_leave(e, &managed->managed, &files, &e->key);
 	record_emit(e);
 }
 

@@ -113,9 +113,7 @@ static __always_inline void on_super_shutdown(struct event *e)
 	record_begin(e, KT_RECORD_GONE);
 	e->record.target.kind = KT_KIND_FUSE;
 	e->record.target.gva = key.gva;
-	e->record.labels = found->managed.labels;
-	e->record.previous = found->managed.cause;
-	bpf_map_delete_elem(&fuse, &key);
+	set_leave(e, &found->managed, &fuse, &key);
 	record_emit(e);
 }
 

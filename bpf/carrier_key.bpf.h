@@ -68,9 +68,7 @@ static __always_inline void on_key_free(struct event *e)
 	describe_key(e, &e->record.target, key.gva);
 	if (comes_again(e))
 		return;
-	e->record.labels = found->managed.labels;
-	e->record.previous = found->managed.cause;
-	bpf_map_delete_elem(&keys, &key);
+	set_leave(e, &found->managed, &keys, &key);
 	record_emit(e);
 }
 

@@ -118,11 +118,9 @@ static __always_inline void on_msg_store(struct event *e)
 	record_begin(e, KT_RECORD_GONE);
 	record_actor(e);
 	describe_carrier(e, &e->record.target);
-	e->record.labels = message->managed.labels;
-	e->record.previous = message->managed.cause;
 	if (comes_again(e))
 		return;
-	bpf_map_delete_elem(&messages, &key);
+	set_leave(e, &message->managed, &messages, &key);
 	if (recorded)
 		record_emit(e);
 }

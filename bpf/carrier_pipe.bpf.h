@@ -69,9 +69,7 @@ static __always_inline void on_pipe_free(struct event *e)
 	e->record.target.kind = KT_KIND_PIPE;
 	e->record.target.gva = e->args[0];
 	e->record.target.ino = pipe->ino;
-	e->record.labels = pipe->managed.labels;
-	e->record.previous = pipe->managed.cause;
-	bpf_map_delete_elem(&pipes, &key);
+	set_leave(e, &pipe->managed, &pipes, &key);
 	record_emit(e);
 }
 

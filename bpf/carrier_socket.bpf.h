@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Sockets, as far as all families are alike: who is asked where a send goes, reads
- * and the end. AF_ALG is a carrier that has no more than this.
+ * Sockets, as far as all families are alike: which family's file says where a send
+ * goes, reads, and the end. AF_ALG is a carrier that has no more than this.
  */
 #ifndef KVMTAINT_CARRIER_SOCKET_BPF_H
 #define KVMTAINT_CARRIER_SOCKET_BPF_H
@@ -108,9 +108,7 @@ static __always_inline void on_sk_free(struct event *e)
 	if (comes_again(e))
 		return;
 	e->record.target.ino = socket->ino;
-	e->record.labels = socket->managed.labels;
-	e->record.previous = socket->managed.cause;
-	bpf_map_delete_elem(&sockets, &entry);
+	set_leave(e, &socket->managed, &sockets, &entry);
 	record_emit(e);
 }
 

@@ -101,9 +101,7 @@ static __always_inline void on_tty_free(struct event *e)
 	e->record.target.gva = key.gva;
 	__builtin_memcpy(e->record.target.name, terminal->name, KT_TTY_LEN);
 	e->record.target.name_len = KT_TTY_LEN;
-	e->record.labels = terminal->managed.labels;
-	e->record.previous = terminal->managed.cause;
-	bpf_map_delete_elem(&terminals, &key);
+	set_leave(e, &terminal->managed, &terminals, &key);
 	record_emit(e);
 }
 

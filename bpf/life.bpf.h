@@ -47,7 +47,7 @@ static __always_inline u64 life_address(u64 address, u64 life)
 static __always_inline void life_ended(struct event *e, u32 kind, u64 address, u64 gva)
 {
 	struct kt_object_key key = { .gva = gva };
-	struct kt_managed *managed = NULL;
+	struct kt_message *message;
 	struct kt_process *process;
 	struct kt_socket *socket;
 	struct kt_pipe *pipe;
@@ -60,43 +60,32 @@ static __always_inline void life_ended(struct event *e, u32 kind, u64 address, u
 		process = bpf_map_lookup_elem(&processes, &key);
 		if (!process)
 			return;
-		managed = &process->managed;
 		e->record.target.pid = e->record.target.tid = process->pid;
 		e->record.target.uid = process->uid;
 		__builtin_memcpy(e->record.target.comm, process->comm, KT_COMM_LEN);
-		e->record.labels = managed->labels;
-		e->record.previous = managed->cause;
-		bpf_map_delete_elem(&processes, &key);
+		set_leave(e, &process->managed, &processes, &key);
 		break;
 	case KT_KIND_SOCKET:
 		socket = bpf_map_lookup_elem(&sockets, &key);
 		if (!socket)
 			return;
-		managed = &socket->managed;
 		e->record.target.ino = socket->ino;
 		e->record.target.family = socket->family;
 		e->record.target.type = socket->type;
-		e->record.labels = managed->labels;
-		e->record.previous = managed->cause;
-		bpf_map_delete_elem(&sockets, &key);
+		set_leave(e, &socket->managed, &sockets, &key);
 		break;
 	case KT_KIND_PIPE:
 		pipe = bpf_map_lookup_elem(&pipes, &key);
 		if (!pipe)
 			return;
-		managed = &pipe->managed;
 		e->record.target.ino = pipe->ino;
-		e->record.labels = managed->labels;
-		e->record.previous = managed->cause;
-		bpf_map_delete_elem(&pipes, &key);
+		set_leave(e, &pipe->managed, &pipes, &key);
 		break;
 	case KT_KIND_MESSAGE:
-		managed = bpf_map_lookup_elem(&messages, &key);
-		if (!managed)
+		message = bpf_map_lookup_elem(&messages, &key);
+		if (!message)
 			return;
-		e->record.labels = managed->labels;
-		e->record.previous = managed->cause;
-		bpf_map_delete_elem(&messages, &key);
+		set_leave(e, &message->managed, &messages, &key);
 		break;
 	case KT_KIND_MEMORY:
 		if (!bpf_map_delete_elem(&shared_mms, &key))

@@ -68,12 +68,26 @@ static __always_inline void on_task_new(struct event *e)
 	process_join(e, task, labels, FROM_ACTOR);
 }
 
+/* P8: the process of task has ended, and leaves its set if it is there. */
+static __always_inline void process_leave(struct event *e, u64 task)
+{
+	struct kt_object_key key = { .gva = process_key(e, task, 0) };
+	struct kt_process *process = bpf_map_lookup_elem(&processes, &key);
+
+	if (!process)
+		return;
+	record_begin(e, KT_RECORD_GONE);
+	describe_process(e, &e->record.target, task);
+	if (comes_again(e))
+		return;
+	set_leave(e, &process->managed, &processes, &key);
+	record_emit(e);
+}
+
 /* taskstats_exit(task, last), acct_collect(code, last), do_exit(code) */
 static __always_inline void on_task_exit(struct event *e)
 {
 	u64 task = e->alternative == 0 ? e->args[0] : actor_task(e);
-	struct kt_object_key key = { .gva = process_key(e, task, 0) };
-	struct kt_process *process;
 	bool last;
 
 	pending_forget(task);
@@ -81,17 +95,8 @@ static __always_inline void on_task_exit(struct event *e)
 		last = g32(e, g64(e, task + guest.task_signal) + guest.signal_live) == 1;
 	else
 		last = (u32)e->args[1];
-	process = last ? bpf_map_lookup_elem(&processes, &key) : NULL;
-	if (!process)
-		return;
-	record_begin(e, KT_RECORD_GONE);
-	describe_process(e, &e->record.target, task);
-	if (comes_again(e))
-		return;
-	e->record.labels = process->managed.labels;
-	e->record.previous = process->managed.cause;
-	bpf_map_delete_elem(&processes, &key);
-	record_emit(e);
+	if (last)
+		process_leave(e, task);
 }
 
 /*

@@ -94,4 +94,13 @@ static __always_inline void keep_overflow(struct kt_managed *managed, u32 kind, 
 		*grown |= labels & ~__sync_fetch_and_or(&managed->labels, labels);
 }
 
+/* What e->record tells of leaves its set: managed is its entry there, and no more after this. */
+static __always_inline void set_leave(struct event *e, const struct kt_managed *managed, void *set,
+				      const void *key)
+{
+	e->record.labels = managed->labels;
+	e->record.previous = managed->cause;
+	bpf_map_delete_elem(set, key);
+}
+
 #endif

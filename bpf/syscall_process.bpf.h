@@ -174,22 +174,10 @@ static __always_inline void on_syscall_exit(struct event *e)
 {
 	struct kt_object_key key = { .gva = actor_signal(e) };
 	struct kt_known *seen = bpf_map_lookup_elem(&known, &key);
-	struct kt_process *process;
 
 	if (seen)
 		__sync_lock_test_and_set(&seen->exits, 1);
-	key.gva = process_key(e, e->task, 0);
-	process = bpf_map_lookup_elem(&processes, &key);
-	if (!process)
-		return;
-	record_begin(e, KT_RECORD_GONE);
-	describe_process(e, &e->record.target, e->task);
-	if (comes_again(e))
-		return;
-	e->record.labels = process->managed.labels;
-	e->record.previous = process->managed.cause;
-	bpf_map_delete_elem(&processes, &key);
-	record_emit(e);
+	process_leave(e, e->task);
 }
 
 /* --- another's memory ------------------------------------------------------- */
