@@ -241,6 +241,21 @@ NOT_COVERED(zcrx, "io_uring zero copy receive (IORING_OP_RECV_ZC, 6.15)",
 
 /* --- TCP's own ways ------------------------------------------------------- */
 
+/* The kernel says how much of the structure it knows: copybuf_len came in 5.11 (18fb76ed5386). */
+static int setup_zerocopy(struct run *r)
+{
+	struct tcp_zerocopy_receive how = {};
+	socklen_t length = sizeof(how);
+	int error = setup_tcp4(r);
+
+	if (!error && getsockopt(r->fd[0], IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &how, &length) &&
+	    errno == ENOPROTOOPT)
+		return absent("no TCP_ZEROCOPY_RECEIVE");
+	if (!error && length < offsetof(struct tcp_zerocopy_receive, copybuf_len) + sizeof(int))
+		return absent("no copy of what fills no page");
+	return error;
+}
+
 /* getsockopt(TCP_ZEROCOPY_RECEIVE) copies what does not fill a page into the caller's buffer. */
 static int receive_zerocopy(struct run *r, void *data, size_t size)
 {
@@ -265,9 +280,9 @@ static int receive_zerocopy(struct run *r, void *data, size_t size)
 	if (how.length)
 		memcpy(data, map, how.length);
 	else if (how.copybuf_len != (int)size)
-		return absent("no copy of what fills no page"), -EOPNOTSUPP;
+		return -EIO;
 	munmap(map, 1 << 16);
 	return 0;
 }
 CHANNEL(zerocopy_receive, .name = "tcp4/zerocopy-receive", .hook = "tcp_zerocopy_receive",
-	.carrier = "socket", .setup = setup_tcp4, .send = by_send, .receive = receive_zerocopy);
+	.carrier = "socket", .setup = setup_zerocopy, .send = by_send, .receive = receive_zerocopy);
