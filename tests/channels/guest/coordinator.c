@@ -160,6 +160,7 @@ static void __attribute__((noreturn)) be_sender(struct play *play, int round)
 		error = read_source(play);
 	if (!error)
 		error = play->channel->send(&play->run, buffer, play->size);
+	tell_own(play, false);
 	tell(play->line[SENT], answer(error, play->run.heir));
 	hear(play->line[DONE]);
 	_exit(0);
@@ -190,6 +191,7 @@ static void __attribute__((noreturn)) be_receiver(struct play *play, bool fresh)
 		if (round >= ROUNDS)
 			_exit(0);
 		error = receive_and_compare(play, round);
+		tell_own(play, true);
 		tell(play->line[RESULT], answer(error, play->run.heir));
 	}
 }
@@ -242,7 +244,11 @@ static bool play_one(struct play *play, int round, pid_t receiver)
 		heard = hear_in_time(play->line[RESULT]);
 		if (!heard || error_of(heard))
 			good = fail(play, round, "receive", heard ? error_of(heard) : -ETIMEDOUT);
+		if (heard >> 32)
+			play->heirs[round] = heard >> 32;
 	}
+	if (good && round == 2)
+		look_at_carriers(play, sender, receiver);
 	if (sender) {
 		tell(play->line[DONE], 1);
 		if (!good)
@@ -398,6 +404,7 @@ static void run_channel(struct play *play)
 	print_pids("senders", play->senders, ROUNDS);
 	print_pids("heirs", play->heirs, ROUNDS);
 	print_pids("receivers", play->receivers, 2);
+	printf(", \"carriers\": [%s]", play->carriers);
 	printf("}\n");
 	fflush(stdout);
 }

@@ -10,7 +10,9 @@
 #define FRESH_ROUND	3 /* a public round again, with everything new */
 #define ROUNDS		(FRESH_ROUND + 1)
 
-enum line { GO, RESULT, SENT, DONE, LINES };
+enum line { GO, RESULT, SENT, DONE, OWN, LINES };
+
+#define CARRIERS 4 /* no channel has more */
 
 /* One channel being run, in all the processes that run it. */
 struct play {
@@ -22,7 +24,7 @@ struct play {
 	size_t size;
 	uint64_t digest[ROUNDS];
 	pid_t senders[ROUNDS], heirs[ROUNDS], receivers[2];
-	char why[160];
+	char why[160], carriers[CARRIERS * 256];
 	struct play *held_public; /* HELD: the other holder's */
 };
 
@@ -45,6 +47,15 @@ int error_of(uint64_t heard);
 
 /* Sets INDEX.ROLE, and a number unless it is 0, as this process's name. */
 void call_myself(const struct play *play, const char *role, int number);
+
+/*
+ * Of sender or receiver, at the end of its round: tells the coordinator which descriptor or number
+ * a carrier has, where only it knows.
+ */
+void tell_own(struct play *play, bool receiver);
+
+/* Of the coordinator, while both are there: notes as JSON what the carriers are. */
+void look_at_carriers(struct play *play, pid_t sender, pid_t receiver);
 
 /* Of the process that calls: this round is at hand. */
 void round_is(struct play *play, int round);

@@ -62,7 +62,7 @@ static int send_core(struct run *r, const void *data, size_t size)
 	int status;
 
 	unlink(in_dir(r, "core"));
-	pid = fork();
+	r->heir = pid = fork();
 	if (!pid)
 		die_with(data, size);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
@@ -95,4 +95,5 @@ static int receive_core(struct run *r, void *data, size_t size)
 
 /* The sender's child dies: it is one process more on the way. */
 CHANNEL(core_file, .name = "core/file", .hook = "dump_emit", .carrier = "process,file",
-	.setup = setup_core, .send = send_core, .receive = receive_core, .teardown = teardown_core);
+	.at = "-,core", .setup = setup_core, .send = send_core, .receive = receive_core,
+	.teardown = teardown_core);

@@ -118,7 +118,7 @@ static int take_disk(struct run *r)
 	for (r->DRIVE = 0; !access(disk(r), F_OK); r->DRIVE++) {
 		snprintf(used, sizeof(used), "/run/used.ram%ld", r->DRIVE);
 		if (!mkdir(used, 0700))
-			return 0;
+			return result(symlink(disk(r), in_dir(r, "disk")));
 	}
 	return absent("the kernel has no RAM disks");
 }
@@ -157,14 +157,15 @@ static int read_disk_mapped(struct run *r, void *data, size_t size)
 	return 0;
 }
 
-#define DISK(id, text, hooks, way, sends, receives)                                                \
-	CHANNEL(id, .name = "disk/" text, .hook = hooks, .carrier = way, .setup = setup_disk,      \
-		.send = sends, .receive = receives, .teardown = unmount)
+#define DISK(id, text, hooks, way, places, sends, receives)                                        \
+	CHANNEL(id, .name = "disk/" text, .hook = hooks, .carrier = way, .at = places,             \
+		.setup = setup_disk, .send = sends, .receive = receives, .teardown = unmount)
 
-DISK(under_file, "read-under-file", "file_permission", "file,disk", write_by_file, read_disk);
-DISK(under_file_direct, "read-under-file-direct", "file_permission", "file,disk", write_by_file,
-     read_disk_directly);
-DISK(under_file_mapped, "mmap-under-file", "mmap_file", "file,disk", write_by_file,
+DISK(under_file, "read-under-file", "file_permission", "file,disk", "m/file,disk", write_by_file,
+     read_disk);
+DISK(under_file_direct, "read-under-file-direct", "file_permission", "file,disk", "m/file,disk",
+     write_by_file, read_disk_directly);
+DISK(under_file_mapped, "mmap-under-file", "mmap_file", "file,disk", "m/file,disk", write_by_file,
      read_disk_mapped);
 
 static int write_disk(struct run *r, const void *data, size_t size)
@@ -193,10 +194,10 @@ static int write_disk_mapped(struct run *r, const void *data, size_t size)
 	munmap(map, size);
 	return error;
 }
-DISK(raw, "raw", "file_permission", "disk", write_disk, read_disk);
-DISK(raw_mapped, "raw-mmap", "mmap_file", "disk", write_disk_mapped, read_disk_directly);
-DISK(over_file, "write-under-file", "file_permission", "disk,file", write_disk_directly,
-     read_by_file);
+DISK(raw, "raw", "file_permission", "disk", "disk", write_disk, read_disk);
+DISK(raw_mapped, "raw-mmap", "mmap_file", "disk", "disk", write_disk_mapped, read_disk_directly);
+DISK(over_file, "write-under-file", "file_permission", "disk,file", "disk,m/file",
+     write_disk_directly, read_by_file);
 
 /* A file in the same file system that is not the one that was written. */
 static int setup_two(struct run *r)
@@ -243,8 +244,8 @@ static int setup_partition(struct run *r)
 			?: make_file(r, PARTITION_AT);
 }
 CHANNEL(partition, .name = "disk/whole-disk-under-file", .hook = "file_permission",
-	.carrier = "file,disk", .setup = setup_partition, .send = write_by_file,
-	.receive = read_disk_directly, .teardown = unmount);
+	.carrier = "file,disk", .at = "m/file,disk", .setup = setup_partition,
+	.send = write_by_file, .receive = read_disk_directly, .teardown = unmount);
 
 /* --- image files ---------------------------------------------------------- */
 
@@ -291,14 +292,14 @@ static int read_loop(struct run *r, void *data, size_t size)
 	return read_at(path, r->AT, 0, data, size);
 }
 
-#define IMAGE(id, text, sends, receives)                                                           \
+#define IMAGE(id, text, places, sends, receives)                                                   \
 	CHANNEL(id, .name = "image/" text, .hook = "file_permission", .carrier = "file,file",      \
-		.setup = setup_image, .send = sends, .receive = receives,                          \
+		.at = places, .setup = setup_image, .send = sends, .receive = receives,            \
 		.teardown = unmount_image)
 
-IMAGE(image_read, "read-under-file", write_by_file, read_image);
-IMAGE(image_loop, "read-loop-device", write_by_file, read_loop);
-IMAGE(image_write, "write-under-file", write_image, read_by_file);
+IMAGE(image_read, "read-under-file", "m/file,image", write_by_file, read_image);
+IMAGE(image_loop, "read-loop-device", "m/file,image", write_by_file, read_loop);
+IMAGE(image_write, "write-under-file", "image,m/file", write_image, read_by_file);
 
 /* The source itself is made a loop device, which the policy does not name. */
 static int setup_loop(struct run *r)
@@ -350,6 +351,14 @@ CHANNEL(image_other, .name = "image/other-file", .hook = "", .carrier = "", .fla
 
 /* --- out of the guest ----------------------------------------------------- */
 
+static const char *spare(const struct run *r)
+{
+	static char path[16];
+
+	snprintf(path, sizeof(path), "/dev/vd%c", (int)r->DRIVE);
+	return path;
+}
+
 /* The disk with the serial "spare", which the lab gives the guest for this. */
 static int setup_spare(struct run *r)
 {
@@ -364,19 +373,11 @@ static int setup_spare(struct run *r)
 			continue;
 		if (read(fd, serial, sizeof(serial) - 1) >= 5 && !memcmp(serial, "spare", 5)) {
 			close(fd);
-			return 0;
+			return result(symlink(spare(r), in_dir(r, "disk")));
 		}
 		close(fd);
 	}
 	return absent("the guest has no disk to spare");
-}
-
-static const char *spare(const struct run *r)
-{
-	static char path[16];
-
-	snprintf(path, sizeof(path), "/dev/vd%c", (int)r->DRIVE);
-	return path;
 }
 
 static int leak_written(struct run *r, const void *data, size_t size)
@@ -391,7 +392,7 @@ static int leak_written_directly(struct run *r, const void *data, size_t size)
 
 #define DEVICE(id, text, sends)                                                                    \
 	CHANNEL(id, .name = "leak/disk/" text, .hook = "file_permission", .flags = LEAK,           \
-		.leak = "kind=device", .setup = setup_spare, .send = sends)
+		.leak = "kind=device", .at = "disk", .setup = setup_spare, .send = sends)
 
 DEVICE(spare_write, "write", leak_written);
 DEVICE(spare_direct, "o-direct", leak_written_directly);

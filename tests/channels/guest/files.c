@@ -286,17 +286,17 @@ static int receive_other(struct run *r, void *data, size_t size)
 	return error;
 }
 
-#define NAMES(id, text, call)                                                                      \
+#define NAMES(id, text, call, now)                                                                 \
 	static int send_##id(struct run *r, const void *data, size_t size)                         \
 	{                                                                                          \
 		return move_written(r, data, size, call);                                          \
 	}                                                                                          \
-	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .carrier = "file",            \
+	CHANNEL(id, .name = "file/" text, .hook = "file_permission", .carrier = "file", .at = now, \
 		.send = send_##id, .receive = receive_other)
 
-NAMES(renamed, "rename", rename);
-NAMES(hard_link, "hard-link", link);
-NAMES(symlinked, "symlink", symlink);
+NAMES(renamed, "rename", rename, "other");
+NAMES(hard_link, "hard-link", link, "file");
+NAMES(symlinked, "symlink", symlink, "file");
 
 static int send_truncated(struct run *r, const void *data, size_t size)
 {
@@ -354,6 +354,6 @@ static int receive_from_open(struct run *r, void *data, size_t size)
 	return whole(pread(r->fd[0], data, size, 0), size);
 }
 CHANNEL(unlinked, .name = "file/unlinked-but-open", .hook = "file_permission", .carrier = "file",
-	.setup = setup_unlinked, .send = send_to_open, .receive = receive_from_open);
+	.at = "#0", .setup = setup_unlinked, .send = send_to_open, .receive = receive_from_open);
 CHANNEL(inherited, .name = "file/inherited-descriptor", .hook = "file_permission",
 	.carrier = "file", .setup = setup_open, .send = send_to_open, .receive = receive_from_open);

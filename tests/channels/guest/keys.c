@@ -58,9 +58,11 @@ static int send_possessed(struct run *r, const void *data, size_t size)
 
 static int receive_key(struct run *r, void *data, size_t size)
 {
-	uint64_t serial;
+	uint64_t serial = 0;
+	int error = read_all(r->fd[0], &serial, sizeof(serial));
 
-	return read_all(r->fd[0], &serial, sizeof(serial)) ?: read_key(serial, data, size);
+	r->number[0] = serial;
+	return error ? error : read_key(serial, data, size);
 }
 
 CHANNEL(add_key, .name = "key/add_key", .hook = "key_instantiate,key_validate", .carrier = "key",

@@ -247,19 +247,18 @@ static void teardown_shm(struct run *r)
 	shmctl(r->number[0], IPC_RMID, NULL);
 }
 
-CHANNEL(shm, .name = "sysv/shmat", .hook = "mmap_file", .carrier = "file", .flags = BOTH,
-	.setup = setup_shm, .send = send_shm, .receive = receive_shm, .teardown = teardown_shm);
+/* Its inode number is its id. */
+CHANNEL(shm, .name = "sysv/shmat", .hook = "mmap_file", .carrier = "file", .at = "=0",
+	.flags = BOTH, .setup = setup_shm, .send = send_shm, .receive = receive_shm,
+	.teardown = teardown_shm);
 
 /* --- POSIX, memfd --------------------------------------------------------- */
 
-static const char *posix_name(void)
-{
-	return "/kvmtaint-channel";
-}
+#define POSIX_NAME "/kvmtaint-channel"
 
 static char *map_posix(void)
 {
-	int fd = shm_open(posix_name(), O_RDWR | O_CREAT, 0600);
+	int fd = shm_open(POSIX_NAME, O_RDWR | O_CREAT, 0600);
 	char *memory = NULL;
 
 	if (fd >= 0 && !ftruncate(fd, SHARED_SIZE))
@@ -282,11 +281,12 @@ static int receive_posix(struct run *r, void *data, size_t size)
 static void teardown_posix(struct run *r)
 {
 	(void)r;
-	shm_unlink(posix_name());
+	shm_unlink(POSIX_NAME);
 }
 
-CHANNEL(posix, .name = "posix/shm_open", .hook = "mmap_file", .carrier = "file", .flags = BOTH,
-	.send = send_posix, .receive = receive_posix, .teardown = teardown_posix);
+CHANNEL(posix, .name = "posix/shm_open", .hook = "mmap_file", .carrier = "file",
+	.at = "/dev/shm" POSIX_NAME, .flags = BOTH, .send = send_posix, .receive = receive_posix,
+	.teardown = teardown_posix);
 
 static int setup_memfd(struct run *r)
 {
@@ -314,8 +314,8 @@ static int receive_memfd(struct run *r, void *data, size_t size)
 	return receive_from(r, memory, data, size);
 }
 
-CHANNEL(memfd, .name = "memory/memfd", .hook = "mmap_file", .carrier = "file", .flags = BOTH,
-	.setup = setup_memfd, .send = send_memfd, .receive = receive_memfd);
+CHANNEL(memfd, .name = "memory/memfd", .hook = "mmap_file", .carrier = "file", .at = "#0",
+	.flags = BOTH, .setup = setup_memfd, .send = send_memfd, .receive = receive_memfd);
 
 /* For a descriptor that one hands to the other. */
 static int setup_passed(struct run *r)
@@ -344,12 +344,14 @@ static int receive_passed(struct run *r, void *data, size_t size)
 		return -errno;
 	memory = map_fd(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
 	error = memory ? pass_descriptor(r->fd[1], fd) : -errno;
-	close(fd);
+	close(r->fd[2]);
+	r->fd[2] = fd;
 	return error ? error : receive_rung(memory, 1, data, size);
 }
 
 CHANNEL(memfd_passed, .name = "memory/memfd-scm-rights", .hook = "mmap_file", .carrier = "file",
-	.flags = BLOCKED, .setup = setup_passed, .send = send_passed, .receive = receive_passed);
+	.at = "#2", .flags = BLOCKED, .setup = setup_passed, .send = send_passed,
+	.receive = receive_passed);
 
 static int send_memfd_write(struct run *r, const void *data, size_t size)
 {
@@ -374,7 +376,7 @@ static int receive_memfd_poll(struct run *r, void *data, size_t size)
 }
 
 CHANNEL(memfd_write, .name = "memory/memfd-written", .hook = "file_permission", .carrier = "file",
-	.flags = BLOCKED, .setup = setup_memfd, .send = send_memfd_write,
+	.at = "#0", .flags = BLOCKED, .setup = setup_memfd, .send = send_memfd_write,
 	.receive = receive_memfd_poll);
 
 /* --- across fork ----------------------------------------------------------- */
@@ -396,15 +398,26 @@ static int send_to_child(struct run *r, char *memory, size_t size)
 	return learn_into(r, memory, size) ?: reap(r->heir);
 }
 
+/* What is mapped has no descriptor but this: fd[0]. */
+static int send_to_child_nameless(struct run *r, char *memory, size_t size)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)memory,
+		 (unsigned long)memory + SHARED_SIZE);
+	r->fd[0] = open(path, O_PATH | O_CLOEXEC);
+	return send_to_child(r, memory, size);
+}
+
 static int send_anonymous(struct run *r, const void *data, size_t size)
 {
 	(void)data;
-	return send_to_child(r, map_fd(-1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS),
-			     size);
+	return send_to_child_nameless(
+		r, map_fd(-1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS), size);
 }
 
 CHANNEL(anonymous, .name = "memory/anonymous-across-fork", .hook = "file_permission",
-	.carrier = "file", .flags = HEIR | COPIES_SOURCE, .send = send_anonymous);
+	.carrier = "file", .at = "#0", .flags = HEIR | COPIES_SOURCE, .send = send_anonymous);
 
 static int send_dev_zero(struct run *r, const void *data, size_t size)
 {
@@ -413,11 +426,11 @@ static int send_dev_zero(struct run *r, const void *data, size_t size)
 
 	(void)data;
 	close(fd);
-	return send_to_child(r, memory, size);
+	return send_to_child_nameless(r, memory, size);
 }
 
 CHANNEL(dev_zero, .name = "memory/dev-zero-across-fork", .hook = "file_permission",
-	.carrier = "file", .flags = HEIR | COPIES_SOURCE, .send = send_dev_zero);
+	.carrier = "file", .at = "#0", .flags = HEIR | COPIES_SOURCE, .send = send_dev_zero);
 
 static int send_file_across_fork(struct run *r, const void *data, size_t size)
 {

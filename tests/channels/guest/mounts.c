@@ -57,14 +57,14 @@ static int receive_behind(struct run *r, void *data, size_t size)
 {
 	return read_at(in_dir(r, "a/file"), data, size);
 }
-CHANNEL(bind, .name = "mount/bind", .hook = "file_permission", .carrier = "file",
+CHANNEL(bind, .name = "mount/bind", .hook = "file_permission", .carrier = "file", .at = "m/file",
 	.setup = setup_bind, .send = send_file, .receive = receive_behind, .teardown = unmount);
 
 static int setup_tmpfs(struct run *r)
 {
 	return mount_at("tmpfs", in_dir(r, "m"), "tmpfs", NULL);
 }
-CHANNEL(tmpfs, .name = "mount/tmpfs", .hook = "file_permission", .carrier = "file",
+CHANNEL(tmpfs, .name = "mount/tmpfs", .hook = "file_permission", .carrier = "file", .at = "m/file",
 	.setup = setup_tmpfs, .send = send_file, .receive = receive_file, .teardown = unmount);
 
 static int setup_overlay(struct run *r)
@@ -89,7 +89,7 @@ static int send_copied_up(struct run *r, const void *data, size_t size)
 	return fd < 0 ? fd : write_all(fd, data, size);
 }
 CHANNEL(overlay, .name = "mount/overlay", .hook = "file_permission", .carrier = "file",
-	.setup = setup_overlay, .send = send_copied_up, .receive = receive_file,
+	.at = "u/file", .setup = setup_overlay, .send = send_copied_up, .receive = receive_file,
 	.teardown = unmount);
 
 static int receive_upper(struct run *r, void *data, size_t size)
@@ -97,7 +97,7 @@ static int receive_upper(struct run *r, void *data, size_t size)
 	return read_at(in_dir(r, "u/file"), data, size);
 }
 CHANNEL(overlay_upper, .name = "mount/overlay-upper", .hook = "file_permission", .carrier = "file",
-	.setup = setup_overlay, .send = send_copied_up, .receive = receive_upper,
+	.at = "u/file", .setup = setup_overlay, .send = send_copied_up, .receive = receive_upper,
 	.teardown = unmount);
 
 /* The lower file is secret, and read through the overlay. */
@@ -111,7 +111,8 @@ static int receive_lower(struct run *r, void *data, size_t size)
 	return read_at(in_dir(r, "m/lower"), data, size);
 }
 CHANNEL(overlay_lower, .name = "mount/overlay-lower", .hook = "file_permission", .carrier = "file",
-	.setup = setup_overlay, .send = send_lower, .receive = receive_lower, .teardown = unmount);
+	.at = "l/lower", .setup = setup_overlay, .send = send_lower, .receive = receive_lower,
+	.teardown = unmount);
 
 /* One for each round: a file is copied up once. */
 static const char *of_round(struct run *r, const char *layer)
@@ -137,12 +138,13 @@ static int receive_copied_up(struct run *r, void *data, size_t size)
 		return -errno;
 	if (!pid)
 		_exit(open(of_round(r, "m"), O_RDWR | O_CLOEXEC) < 0);
+	r->heir = pid;
 	error = reap(pid);
 	return error ? error : read_at(of_round(r, "u"), data, size);
 }
 CHANNEL(overlay_copied_up, .name = "mount/overlay-copied-up", .hook = "file_permission",
-	.carrier = "file,process,file", .setup = setup_overlay, .send = send_lower_of_round,
-	.receive = receive_copied_up, .teardown = unmount);
+	.carrier = "file,process,file", .at = "l/2,-,u/2", .setup = setup_overlay,
+	.send = send_lower_of_round, .receive = receive_copied_up, .teardown = unmount);
 
 /* Stored through a mapping: only the overlay's own inode passes a hook. */
 static int send_mapped(struct run *r, const void *data, size_t size)
@@ -160,7 +162,8 @@ static int send_mapped(struct run *r, const void *data, size_t size)
 	return 0;
 }
 CHANNEL(overlay_mapped, .name = "mount/overlay-mmap-upper", .hook = "mmap_file", .carrier = "file",
-	.setup = setup_overlay, .send = send_mapped, .receive = receive_upper, .teardown = unmount);
+	.at = "u/file", .setup = setup_overlay, .send = send_mapped, .receive = receive_upper,
+	.teardown = unmount);
 
 /* The other way: what is in the upper layer is read by a new mapping of the overlay's file. */
 static int map_file(struct run *r, const char *name, void *data, size_t size)
@@ -181,7 +184,7 @@ static int receive_by_map(struct run *r, void *data, size_t size)
 	return map_file(r, "m/file", data, size);
 }
 CHANNEL(overlay_read_mapped, .name = "mount/overlay-mmap-read", .hook = "mmap_file",
-	.carrier = "file", .setup = setup_overlay, .send = send_copied_up,
+	.carrier = "file", .at = "u/file", .setup = setup_overlay, .send = send_copied_up,
 	.receive = receive_by_map, .teardown = unmount);
 
 static int receive_lower_by_map(struct run *r, void *data, size_t size)
@@ -189,7 +192,7 @@ static int receive_lower_by_map(struct run *r, void *data, size_t size)
 	return map_file(r, "m/lower", data, size);
 }
 CHANNEL(overlay_lower_mapped, .name = "mount/overlay-mmap-lower", .hook = "mmap_file",
-	.carrier = "file", .setup = setup_overlay, .send = send_lower,
+	.carrier = "file", .at = "l/lower", .setup = setup_overlay, .send = send_lower,
 	.receive = receive_lower_by_map, .teardown = unmount);
 
 /* The receiver has a mount namespace of its own, in which the file is elsewhere. */
@@ -210,7 +213,7 @@ static int setup_folder(struct run *r)
 	return result(mkdir(in_dir(r, "m"), 0700));
 }
 CHANNEL(namespace, .name = "mount/namespace", .hook = "file_permission", .carrier = "file",
-	.setup = setup_folder, .send = send_file, .receive = receive_in_namespace);
+	.at = "m/file", .setup = setup_folder, .send = send_file, .receive = receive_in_namespace);
 
 /* --- file systems that share blocks between files ------------------------ */
 
@@ -280,11 +283,11 @@ static int receive_the_clone(struct run *r, void *data, size_t size)
 	return read_at(in_dir(r, "m/clone"), data, size);
 }
 CHANNEL(xfs_reflink, .name = "mount/xfs-reflink", .hook = "file_permission", .carrier = "file",
-	.setup = setup_xfs, .send = send_clone, .receive = receive_the_clone,
+	.at = "m/clone", .setup = setup_xfs, .send = send_clone, .receive = receive_the_clone,
 	.teardown = unmount_image);
 CHANNEL(xfs_reflink_read, .name = "mount/xfs-reflink-by-receiver", .hook = "file_permission",
-	.carrier = "file", .setup = setup_xfs, .send = send_file, .receive = receive_clone,
-	.teardown = unmount_image);
+	.carrier = "file", .at = "m/file", .setup = setup_xfs, .send = send_file,
+	.receive = receive_clone, .teardown = unmount_image);
 CHANNEL(btrfs_reflink, .name = "mount/btrfs-reflink", .hook = "file_permission", .carrier = "file",
-	.setup = setup_btrfs, .send = send_clone, .receive = receive_the_clone,
+	.at = "m/clone", .setup = setup_btrfs, .send = send_clone, .receive = receive_the_clone,
 	.teardown = unmount_image);

@@ -41,9 +41,11 @@ static int receive_read(struct run *r, void *data, size_t size)
 	return read_all(r->fd[0], data, size);
 }
 
+#define PIPE_AT(id, text, hooks, place, ready, sends, receives)                                    \
+	CHANNEL(id, .name = text, .hook = hooks, .carrier = "pipe", .at = place, .flags = BOTH,    \
+		.setup = ready, .send = sends, .receive = receives)
 #define PIPE(id, text, hooks, ready, sends, receives)                                              \
-	CHANNEL(id, .name = text, .hook = hooks, .carrier = "pipe", .flags = BOTH, .setup = ready, \
-		.send = sends, .receive = receives)
+	PIPE_AT(id, text, hooks, "#0", ready, sends, receives)
 
 PIPE(write, "pipe/write", "file_permission", setup_pipe, send_write, receive_read);
 PIPE(fifo, "pipe/fifo", "file_permission", setup_fifo, send_write, receive_read);
@@ -177,8 +179,9 @@ static int send_tee(struct run *r, const void *data, size_t size)
 	return error ? error : read_all(r->fd[0], page, size);
 }
 
-PIPE(pipe_to_pipe, "pipe/pipe-to-pipe", "splice", setup_two_pipes, send_through, receive_second);
-PIPE(tee, "pipe/tee", "tee", setup_two_pipes, send_tee, receive_second);
+PIPE_AT(pipe_to_pipe, "pipe/pipe-to-pipe", "splice", "#2", setup_two_pipes, send_through,
+	receive_second);
+PIPE_AT(tee, "pipe/tee", "tee", "#2", setup_two_pipes, send_tee, receive_second);
 
 static int receive_tee(struct run *r, void *data, size_t size)
 {

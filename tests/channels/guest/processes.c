@@ -316,4 +316,5 @@ static int receive_getfd(struct run *r, void *data, size_t size)
 	return read_all(r->number[0], data, size);
 }
 CHANNEL(pidfd_getfd, .name = "descriptor/pidfd-getfd", .hook = "file_permission", .carrier = "pipe",
-	.flags = BOTH, .setup = setup_pipe, .send = send_write, .receive = receive_getfd);
+	.at = "#1", .flags = BOTH, .setup = setup_pipe, .send = send_write,
+	.receive = receive_getfd);

@@ -64,7 +64,7 @@ static int by_mmap(struct run *r, const void *data, size_t size)
 		return fd;
 	error = result(ftruncate(fd, size));
 	map = error ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
+	r->fd[0] = fd;
 	if (map == MAP_FAILED)
 		return error ? error : -errno;
 	memcpy(map, data, size);
@@ -102,21 +102,22 @@ static int by_splice(struct run *r, const void *data, size_t size)
 	return error;
 }
 
-#define SHARE(id, share, type, server, text, hooks, more, sends)                                   \
+#define SHARE(id, share, type, server, text, hooks, more, place, sends)                            \
 	CHANNEL(share##_##id, .name = "leak/" #share "/" text, .hook = hooks,                      \
 		.flags = LEAK | (more),                                                            \
 		.leak = "kind=filesystem destination.filesystem=" type                             \
 			" destination.server=" server,                                             \
-		.setup = setup_##share, .send = sends, .teardown = unmount)
-#define NFS(id, text, hooks, more, sends) SHARE(id, nfs, "nfs4", L1_NFS, text, hooks, more, sends)
-#define VIRTIOFS(id, text, hooks, more, sends)                                                     \
-	SHARE(id, virtiofs, "virtiofs", "share", text, hooks, more, sends)
+		.at = place, .setup = setup_##share, .send = sends, .teardown = unmount)
+#define NFS(id, text, hooks, more, place, sends)                                                   \
+	SHARE(id, nfs, "nfs4", L1_NFS, text, hooks, more, place, sends)
+#define VIRTIOFS(id, text, hooks, more, place, sends)                                              \
+	SHARE(id, virtiofs, "virtiofs", "share", text, hooks, more, place, sends)
 
-NFS(write, "write", "file_permission", 0, by_write);
-NFS(mmap, "mmap", "mmap_file", 0, by_mmap);
-NFS(sendfile, "sendfile", "file_permission", COPIES_SOURCE, by_sendfile);
-NFS(splice, "splice", "file_permission,splice", 0, by_splice);
-VIRTIOFS(write, "write", "file_permission", 0, by_write);
-VIRTIOFS(mmap, "mmap", "mmap_file", 0, by_mmap);
-VIRTIOFS(sendfile, "sendfile", "file_permission", COPIES_SOURCE, by_sendfile);
-VIRTIOFS(splice, "splice", "file_permission,splice", 0, by_splice);
+NFS(write, "write", "file_permission", 0, "m/file", by_write);
+NFS(mmap, "mmap", "mmap_file", 0, "#0", by_mmap);
+NFS(sendfile, "sendfile", "file_permission", COPIES_SOURCE, "m/sent", by_sendfile);
+NFS(splice, "splice", "file_permission,splice", 0, "m/spliced", by_splice);
+VIRTIOFS(write, "write", "file_permission", 0, "m/file", by_write);
+VIRTIOFS(mmap, "mmap", "mmap_file", 0, "#0", by_mmap);
+VIRTIOFS(sendfile, "sendfile", "file_permission", COPIES_SOURCE, "m/sent", by_sendfile);
+VIRTIOFS(splice, "splice", "file_permission,splice", 0, "m/spliced", by_splice);

@@ -63,11 +63,13 @@ static int receive_readlink(struct run *r, void *data, size_t size)
 }
 
 CHANNEL(symlink_text, .name = "xattr/symlink", .hook = "inode_init,inode_readlink",
-	.carrier = "file", .size = XATTR_SIZE, .send = send_symlink, .receive = receive_readlink);
+	.carrier = "file", .at = "link2", .size = XATTR_SIZE, .send = send_symlink,
+	.receive = receive_readlink);
 
 /* Short enough to lie in the inode itself. */
 CHANNEL(symlink_short, .name = "xattr/symlink-short", .hook = "inode_init,inode_readlink",
-	.carrier = "file", .size = 40, .send = send_symlink, .receive = receive_readlink);
+	.carrier = "file", .at = "link2", .size = 40, .send = send_symlink,
+	.receive = receive_readlink);
 
 NOT_COVERED(names, "names: of files, of xattrs, of keys; a link that is followed, not read",
 	    "each open and directory listing would be a flow");
