@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Decides from kvmtaint's records what became of each channel. tests/channels/README.md
-says what is asked of one; nothing here looks at what the channel itself claims, but
-for whether its bytes arrived."""
+says what is asked of one; of what the channel itself claims this takes only whether its
+bytes arrived, and what its carriers are to the guest."""
 import json
 import re
 import sys
@@ -110,10 +110,71 @@ def not_secret(channel, trace):
     return None
 
 
+def same_file(target, own, channel):
+    """Its path may be another one of the channel's folder: it was renamed, or is mounted twice."""
+    if "number" in own:
+        return target["inode"] == own["number"] and target.get("path", "").startswith("/SYSV")
+    folder = f"/srv/runs/channels/{channel['index']}/"
+    path, wanted = target.get("path", ""), own.get("path", "?")
+    return (target["inode"] == own.get("inode") and target["dev"] == own.get("dev", target["dev"]) and
+            (path == wanted or path.startswith(folder) and wanted.startswith(folder)))
+
+
+def same_inode(target, own, _):
+    return target["inode"] == own.get("inode")
+
+
+def same_disk(target, own, _):
+    return target["dev"] == own.get("rdev")
+
+
+# By kind: whether a record's carrier is what the channel says that its own is. A message and a
+# FUSE connection have nothing by which the guest's processes know them.
+SAME = {
+    "file": same_file,
+    "pipe": same_inode,
+    "socket": same_inode,
+    "disk": same_disk,
+    "terminal": lambda target, own, _: f"/dev/{target['name']}" == own.get("path", "").replace("pts/", "pts"),
+    "key": lambda target, own, _: target["serial"] == own.get("number"),
+    "process": lambda target, _, channel: target["pid"] == channel["heirs"][2],
+    "message": lambda *_: True,
+    "fuse": lambda *_: True,
+}
+# The same of a leak's destination.
+SAME_DESTINATION = {"filesystem": same_file, "device": same_disk}
+
+
+def kinds_of(channel):
+    return [kind for kind in channel["carrier"].split(",") if kind]
+
+
+def carrier_of(record, following):
+    """What the record's target is; None: nothing tells. By splice_file_to_pipe() a pipe has no inode number (0):
+    who reads it then has it, but for a reader that slept in its call."""
+    target, source = record["target"], following["source"]
+    if target.get("inode") == 0 and record["flow"] == "splice" and target["object"] == source.get("object"):
+        return source if source["inode"] else None
+    return target
+
+
+def not_the_way(channel, way, receiver):
+    """What is wrong with the way; "": it is the file, the sender, the carriers, the receiver, and nothing else."""
+    if not is_the_way(channel, way, receiver):
+        return "the way is " + say(way)
+    first = 1 if "reads_source" in channel["flags"] else 2
+    spreads = [record for record in way if record["type"] == "spread"][first:]
+    for at, kind in enumerate(kinds_of(channel)):
+        found = carrier_of(spreads[at], spreads[at + 1])
+        own = channel["carriers"][at] if at < len(channel["carriers"]) else {}
+        if found and not SAME[kind](found, own, channel):
+            return f"another {kind}: {json.dumps(found)}, not {json.dumps(own)}"
+    return ""
+
+
 def is_the_way(channel, way, receiver):
-    """Whether it is the file, the sender, the carriers, the receiver, and nothing else."""
-    kinds = [kind for kind in channel["carrier"].split(",") if kind]
-    wanted = ["file"] + ([] if "reads_source" in channel["flags"] else ["process"]) + kinds
+    """Whether it goes by the file, the sender, carriers of these kinds, the receiver, and nothing else."""
+    wanted = ["file"] + ([] if "reads_source" in channel["flags"] else ["process"]) + kinds_of(channel)
     if receiver:
         wanted.append("process")
     found = [record["target"]["kind"] for record in way if record["type"] == "spread"]
@@ -128,27 +189,26 @@ def is_the_way(channel, way, receiver):
     return not receiver or process_of(way[-1], "target") == receiver
 
 
-def leak_is(record, wanted):
-    for word in wanted.split():
+def leak_is(record, channel):
+    for word in channel["leak"].split():
         path, value = word.split("=", 1)
         found = record
         for key in path.split("."):
             found = found.get(key) if isinstance(found, dict) else None
         if str(found) != value:
             return False
-    return True
+    same = SAME_DESTINATION.get(record["kind"])
+    return not same or same(record["destination"], (channel["carriers"] or [{}])[0], channel)
 
 
 def judge_leak(channel, trace):
     leaks = [record for record in trace.flows if record["type"] == "leak" and
              process_of(record, "actor") == channel["senders"][2]]
-    fitting = [record for record in leaks if leak_is(record, channel["leak"])]
+    fitting = [record for record in leaks if leak_is(record, channel)]
     if not fitting:
         return NO_LEAK + (f", but {len(leaks)} others: {json.dumps(leaks[0])[:300]}" if leaks else "")
-    for record in fitting:
-        if is_the_way(channel, trace.way(record), None):
-            return ""
-    return "the way is " + say(trace.way(fitting[0]))
+    wrong = [not_the_way(channel, trace.way(record), None) for record in fitting]
+    return "" if "" in wrong else wrong[0]
 
 
 def sender_knew(channel, trace):
@@ -167,9 +227,7 @@ def judge_receiver(channel, trace):
         return NOT_JOINED
     if spreads[0]["previous"]:
         return "the receiver was not clean"
-    if is_the_way(channel, trace.way(spreads[0]), receiver):
-        return ""
-    return "the way is " + say(trace.way(spreads[0]))
+    return not_the_way(channel, trace.way(spreads[0]), receiver)
 
 
 def judge(channel, trace):
