@@ -150,12 +150,12 @@ def kinds_of(channel):
 
 
 def carrier_of(record, following):
-    """What the record's target is; None: nothing tells. By splice_file_to_pipe() a pipe has no inode number (0):
-    who reads it then has it, but for a reader that slept in its call."""
+    """What the record's target is; None: nothing tells. A socket that nobody has accepted has no inode number (0), and
+    by splice_file_to_pipe() a pipe's is not seen: who reads it then has it, but for a reader of the pipe that slept."""
     target, source = record["target"], following["source"]
-    if target.get("inode") == 0 and record["flow"] == "splice" and target["object"] == source.get("object"):
-        return source if source["inode"] else None
-    return target
+    if target.get("inode") != 0 or "object" not in target or target["object"] != source.get("object"):
+        return target
+    return source if source["inode"] or record["flow"] != "splice" else None
 
 
 def not_the_way(channel, way, receiver):
