@@ -10,7 +10,7 @@ for ((i = 0; i < 600; i++)); do
 	kill -0 $kvmtaint || { cat "$OUT/kvmtaint.stderr"; exit 1; }
 	sleep 0.1
 done
-guest 'mkdir -p /srv/public && seq 500 >/srv/public/plain'
+guest 'mkdir -p /srv/public && seq 2000 | head -c 4096 >/srv/public/plain'
 for script in "$IN"/ordinary/*.sh; do
 	name=$(basename "$script" .sh)
 	sleep 1
