@@ -16,7 +16,8 @@
 #define PT_REGS_CS	(17 * 8)
 #define PT_REGS_SS	(20 * 8)
 #define USER_CS		0x33
-#define USER32_CS	0x23
+#define X32_CALL	0x40000000 /* in numbers of the x32 ABI */
+#define TS_COMPAT	0x0002 /* thread_info.status, arch/x86/include/asm/thread_info.h */
 #define USER_DS		0x2b
 #define FRED_PADDING	16 /* TOP_OF_KERNEL_STACK_PADDING with CONFIG_X86_FRED */
 
@@ -54,6 +55,15 @@ __noinline int percpu_find(struct event *e)
 	if (!e->percpu_base && !e->failed)
 		event_fail(e, KT_LOST_GUEST_MEMORY, guest.sym_per_cpu_offset);
 	return 0;
+}
+
+/*
+ * Whether the system call that the thread is in has a 32-bit process's number and registers. Any
+ * process may make such ones, by int 0x80: its code segment does not tell.
+ */
+static __always_inline bool call_is_compat(struct event *e, u64 task)
+{
+	return g32(e, task + guest.task_status) & TS_COMPAT;
 }
 
 static __always_inline u64 actor_task(struct event *e)

@@ -40,9 +40,9 @@ static __always_inline bool actor_reads_key(struct event *e)
 	if (!regs)
 		return false;
 	nr = g64(e, regs + PT_REGS_ORIG_AX);
-	if (g16(e, regs + PT_REGS_CS) == USER32_CS)
+	if (call_is_compat(e, actor_task(e)))
 		return nr == NR_KEYCTL_32 && g32(e, regs + PT_REGS_RBX) == KEYCTL_READ;
-	return nr == NR_KEYCTL && g32(e, regs + PT_REGS_RDI) == KEYCTL_READ;
+	return (nr & ~X32_CALL) == NR_KEYCTL && g32(e, regs + PT_REGS_RDI) == KEYCTL_READ;
 }
 
 /*

@@ -185,12 +185,13 @@ static __always_inline bool syscall_reads(u32 nr)
 /*
  * False only when the thread cannot be in a read: it is off the CPU, and the
  * user registers at the top of its stack show another system call, or none
- * (preempted in user mode: orig_ax is then no system call number).
+ * (preempted in user mode: orig_ax is then no system call number). The numbers of
+ * 32-bit processes and of x32 are not looked at.
  */
 /* on_cpu is an int up to 7.x, then a byte: the low byte serves both. */
 static __always_inline bool thread_may_read(struct event *e, u64 task)
 {
-	u32 flags = g32(e, task + guest.task_flags);
+	u32 flags = g32(e, task + guest.task_flags), nr;
 	u64 regs;
 
 	/* Who was killed made no call to end with. */
@@ -199,9 +200,10 @@ static __always_inline bool thread_may_read(struct event *e, u64 task)
 	if (g8(e, task + guest.task_on_cpu) || (flags & (PF_KTHREAD | PF_IO_WORKER)))
 		return true;
 	regs = user_regs(e, task);
-	if (!regs || g16(e, regs + PT_REGS_CS) != 0x33)
+	if (!regs || call_is_compat(e, task))
 		return true;
-	return syscall_reads(g64(e, regs + PT_REGS_ORIG_AX));
+	nr = g64(e, regs + PT_REGS_ORIG_AX);
+	return syscall_reads(nr) || nr >> 30 == X32_CALL >> 30;
 }
 
 static long pending_step(u32 slot, struct event **at_hand)

@@ -85,7 +85,7 @@ __noinline int record_actor(struct event *e)
 		return 0;
 	e->record.syscall = g32(e, regs + PT_REGS_ORIG_AX);
 	e->record.flags |= KT_RECORD_HAS_SYSCALL;
-	if (g16(e, regs + PT_REGS_CS) == USER32_CS)
+	if (call_is_compat(e, e->task))
 		e->record.flags |= KT_RECORD_COMPAT;
 	return 0;
 }

@@ -17,10 +17,14 @@
 #define ROOM	   4 /* objects in each set, where it is to be full */
 
 /* struct pt_regs of x86-64 */
+#define REGS_RBX     (5 * 8)
 #define REGS_RDI     (14 * 8)
 #define REGS_ORIG_AX (15 * 8)
 #define REGS_CS	     (17 * 8)
 #define REGS_SS	     (20 * 8)
+
+#define X32_CALL     0x40000000
+#define TS_COMPAT    2 /* thread_info.status */
 
 /* An address space of its own for each, owned by its task. */
 static uint64_t memory_of(struct play *p, uint32_t who)
@@ -341,8 +345,8 @@ static void arguments_are_followed_when_asked_for(void **state)
 
 /* --- keys ------------------------------------------------------------------ */
 
-/* Makes the task be in a system call. */
-static void in_syscall(struct play *p, uint32_t who, uint64_t number, uint64_t first)
+/* Makes the task be in a system call; returns where its registers are. */
+static uint64_t in_syscall(struct play *p, uint32_t who, uint64_t number, uint64_t first)
 {
 	const struct kt_guest *g = &p->w.profile->guest;
 	uint64_t regs = blank(p), at = task(&p->w, who) + g->task_stack;
@@ -352,6 +356,7 @@ static void in_syscall(struct play *p, uint32_t who, uint64_t number, uint64_t f
 	set(&p->w, regs + REGS_CS, 0x33, 8);
 	set(&p->w, regs + REGS_ORIG_AX, number, 8);
 	set(&p->w, regs + REGS_RDI, first, 8);
+	return regs;
 }
 
 static void a_key_carries_to_who_reads_it(void **state)
@@ -380,6 +385,72 @@ static void a_key_carries_to_who_reads_it(void **state)
 	hook(p, KT_HOOK_key_free, RECEIVER, key, 0);
 	assert_int_equal(p->records[0].type, KT_RECORD_GONE);
 	assert_int_equal(object(p, "keys", key), 0);
+}
+
+/* A 64-bit process may call as 32-bit ones do, and as those of the x32 ABI. */
+static void a_key_is_read_by_each_kind_of_call(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t key = blank(p);
+
+	set(&p->w, key + g->key_description, text(p, "token"), 8);
+	sender_knows(p);
+	hook(p, KT_HOOK_key_instantiate, SENDER, key, 0);
+	/* 250 is another call of 32-bit processes. */
+	in_syscall(p, RECEIVER, 250, 11);
+	set(&p->w, task(&p->w, RECEIVER) + g->task_status, TS_COMPAT, 4);
+	hook(p, KT_HOOK_key_validate, RECEIVER, key, 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+	set(&p->w, in_syscall(p, RECEIVER, 288, 0) + REGS_RBX, 11, 8);
+	hook(p, KT_HOOK_key_validate, RECEIVER, key, 0);
+	assert_int_equal(process(p, RECEIVER), 1);
+	in_syscall(p, SENDER + 2, X32_CALL | 250, 11);
+	hook(p, KT_HOOK_key_validate, SENDER + 2, key, 0);
+	assert_int_equal(process(p, SENDER + 2), 1);
+}
+
+/* --- readers that sleep ------------------------------------------------------ */
+
+/* Whether who last read a FIFO, and sleeps in this call, is told of what comes. */
+static void reader_sleeps_in(void **state, uint64_t number, uint32_t status, bool told)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t fifo = file_of(&p->w, p->series, p->w.holder, "fifo");
+
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, RECEIVER, fifo, MAY_READ);
+	in_syscall(p, RECEIVER, number, 0);
+	set(&p->w, task(&p->w, RECEIVER) + g->task_on_cpu, 0, 4);
+	set(&p->w, task(&p->w, RECEIVER) + g->task_status, status, 4);
+	hook(p, KT_HOOK_file_permission, SENDER, fifo, MAY_WRITE);
+	assert_int_equal(process(p, RECEIVER), told);
+}
+
+static void who_sleeps_in_read_is_told(void **state)
+{
+	reader_sleeps_in(state, 0, 0, true);
+}
+
+static void who_sleeps_in_another_call_is_not(void **state)
+{
+	reader_sleeps_in(state, 23, 0, false); /* select */
+}
+
+static void who_was_stopped_in_user_mode_is_not(void **state)
+{
+	reader_sleeps_in(state, (uint64_t)-0xeb, 0, false); /* by an interrupt */
+}
+
+static void who_sleeps_in_a_32_bit_call_is_told(void **state)
+{
+	reader_sleeps_in(state, 316, TS_COMPAT, true); /* vmsplice; of 64-bit ones renameat2 */
+}
+
+static void who_sleeps_in_an_x32_call_is_told(void **state)
+{
+	reader_sleeps_in(state, X32_CALL | 515, 0, true); /* readv */
 }
 
 static void an_updated_key_takes_labels(void **state)
@@ -519,7 +590,13 @@ int main(void)
 		TEST(proc_mem_is_memory),
 		TEST(proc_mem_is_written),
 		TEST(a_key_carries_to_who_reads_it),
+		TEST(a_key_is_read_by_each_kind_of_call),
 		TEST(an_updated_key_takes_labels),
+		TEST(who_sleeps_in_read_is_told),
+		TEST(who_sleeps_in_another_call_is_not),
+		TEST(who_was_stopped_in_user_mode_is_not),
+		TEST(who_sleeps_in_a_32_bit_call_is_told),
+		TEST(who_sleeps_in_an_x32_call_is_told),
 		TEST(user_xattrs_have_the_files_labels),
 		TEST(a_classified_files_xattr_is_classified),
 		TEST(a_link_made_by_a_managed_process_is_read),

@@ -7,6 +7,7 @@
 #include "channel.h"
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 
@@ -157,6 +158,62 @@ CHANNEL(peek, .name = "memory/ptrace-peek", .hook = "ptrace", .carrier = "", .se
 	.send = send_hold, .receive = receive_peek, .teardown = teardown_memory);
 CHANNEL(poke, .name = "memory/ptrace-poke", .hook = "ptrace", .carrier = "", .setup = setup_memory,
 	.send = send_poke, .receive = receive_held, .teardown = teardown_memory);
+
+/* By the calls of 32-bit processes: four bytes at a time. */
+
+#define PTRACE32 26
+
+static int setup_memory32(struct run *r)
+{
+	int error = has_calls32();
+
+	if (error)
+		return error;
+	r->data = memory32(2 * CHANNEL_SIZE);
+	r->fd[0] = eventfd(0, EFD_CLOEXEC);
+	return r->data ? result(r->fd[0]) : -ENOMEM;
+}
+
+static void teardown_memory32(struct run *r)
+{
+	munmap(r->data, 2 * CHANNEL_SIZE);
+}
+
+static int ptrace32(int request, pid_t pid, const void *at, const void *data)
+{
+	return call32(PTRACE32, request, pid, (uintptr_t)at, (uintptr_t)data);
+}
+
+static int receive_peek32(struct run *r, void *data, size_t size)
+{
+	uint32_t *from = r->data, *word = from + CHANNEL_SIZE / sizeof(*word), *to = data;
+	pid_t pid = hear_number(r->fd[0]);
+	int error = attach(pid);
+
+	for (size_t i = 0; !error && i < size / sizeof(*word); i++) {
+		error = ptrace32(PTRACE_PEEKDATA, pid, from + i, word);
+		to[i] = *word;
+	}
+	return detach(pid, error);
+}
+
+static int send_poke32(struct run *r, const void *data, size_t size)
+{
+	int error = attach(r->receiver);
+	const uint32_t *from = data;
+	uint32_t *to = r->data;
+
+	for (size_t i = 0; !error && i < size / sizeof(*to); i++)
+		error = ptrace32(PTRACE_POKEDATA, r->receiver, to + i, (void *)(uintptr_t)from[i]);
+	return detach(r->receiver, error);
+}
+
+CHANNEL(peek32, .name = "memory/ptrace-peek-32-bit", .hook = "compat_ptrace", .carrier = "",
+	.setup = setup_memory32, .send = send_hold, .receive = receive_peek32,
+	.teardown = teardown_memory32);
+CHANNEL(poke32, .name = "memory/ptrace-poke-32-bit", .hook = "compat_ptrace", .carrier = "",
+	.setup = setup_memory32, .send = send_poke32, .receive = receive_held,
+	.teardown = teardown_memory32);
 
 NOT_COVERED(arguments, "`/proc/PID/cmdline`, `environ` and `comm`",
 	    "`ps` reads them of everybody; the first two are followed with `--follow-arguments`");

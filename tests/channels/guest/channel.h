@@ -144,6 +144,19 @@ int run_program(char *const *words);
 /* DIR/name, in a buffer that the fourth call after this one uses again. */
 const char *in_dir(const struct run *r, const char *name);
 
+/*
+ * A system call as 32-bit processes make it (int 0x80; numbers of
+ * arch/x86/entry/syscalls/syscall_32.tbl): its result, -errno on error. What it points to must
+ * lie in memory of memory32().
+ */
+long call32(int number, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+
+/* Whether the guest has such calls: 0, or ABSENT. */
+int has_calls32(void);
+
+/* Zeroes below 4 GiB, which a fork shares nothing of; NULL: there are none. */
+void *memory32(size_t size);
+
 /* Opens DIR/name; flags as for open(), made with mode 0600. A descriptor, or -errno. */
 int open_in_dir(const struct run *r, const char *name, int flags);
 

@@ -4,6 +4,7 @@
 
 #include <linux/keyctl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 /* include/linux/key.h */
@@ -69,6 +70,40 @@ CHANNEL(add_key, .name = "key/add_key", .hook = "key_instantiate,key_validate", 
 	.setup = setup_keys, .send = send_key, .receive = receive_key);
 CHANNEL(possessed_key, .name = "key/possessed", .hook = "key_instantiate,key_validate",
 	.carrier = "key", .setup = setup_keys, .send = send_possessed, .receive = receive_key);
+
+/* Read by the call of 32-bit processes. */
+
+#define KEYCTL32 288
+
+static int setup_keys32(struct run *r)
+{
+	int error = has_calls32() ?: setup_keys(r);
+
+	if (error)
+		return error;
+	r->data = memory32(CHANNEL_SIZE);
+	return r->data ? 0 : -ENOMEM;
+}
+
+static void teardown_keys32(struct run *r)
+{
+	munmap(r->data, CHANNEL_SIZE);
+}
+
+static int receive_key32(struct run *r, void *data, size_t size)
+{
+	uint64_t serial = 0;
+	int error = read_all(r->fd[0], &serial, sizeof(serial));
+	long n = error ? error : call32(KEYCTL32, KEYCTL_READ, serial, (uintptr_t)r->data, size);
+
+	r->number[0] = serial;
+	memcpy(data, r->data, size);
+	return n < 0 ? n : n == (long)size ? 0 : -EBADMSG;
+}
+
+CHANNEL(key32, .name = "key/read-32-bit", .hook = "key_instantiate,key_validate", .carrier = "key",
+	.setup = setup_keys32, .send = send_key, .receive = receive_key32,
+	.teardown = teardown_keys32);
 
 static int setup_update(struct run *r)
 {

@@ -86,6 +86,59 @@ static int receive_vmsplice(struct run *r, void *data, size_t size)
 }
 PIPE(vmsplice_out, "pipe/vmsplice-out", "vmsplice", setup_pipe, send_write, receive_vmsplice);
 
+#define VMSPLICE32 316
+
+/* Its struct iovec. */
+struct vector32 {
+	uint32_t base, length;
+};
+
+static int setup_pipe32(struct run *r)
+{
+	int error = has_calls32();
+
+	if (!error)
+		error = setup_pipe(r);
+	r->data = error ? NULL : memory32(2 * PAGE);
+	return !error && !r->data ? -ENOMEM : error;
+}
+
+static void teardown_pipe32(struct run *r)
+{
+	munmap(r->data, 2 * PAGE);
+}
+
+/* Its first page has the bytes, the second what tells where they are. */
+static int vmsplice32(struct run *r, int fd, size_t size)
+{
+	struct vector32 *vector = (void *)((char *)r->data + PAGE);
+
+	vector->base = (uintptr_t)r->data;
+	vector->length = size;
+	return whole(call32(VMSPLICE32, fd, (uintptr_t)vector, 1, 0), size);
+}
+
+static int send_vmsplice32(struct run *r, const void *data, size_t size)
+{
+	memcpy(r->data, data, size);
+	return vmsplice32(r, r->fd[1], size);
+}
+
+static int receive_vmsplice32(struct run *r, void *data, size_t size)
+{
+	int error = vmsplice32(r, r->fd[0], size);
+
+	memcpy(data, r->data, size);
+	return error;
+}
+
+CHANNEL(vmsplice_in32, .name = "pipe/vmsplice-in-32-bit", .hook = "vmsplice32", .carrier = "pipe",
+	.flags = BOTH, .setup = setup_pipe32, .send = send_vmsplice32, .receive = receive_read,
+	.teardown = teardown_pipe32);
+CHANNEL(vmsplice_out32, .name = "pipe/vmsplice-out-32-bit", .hook = "vmsplice32", .carrier = "pipe",
+	.flags = BOTH, .setup = setup_pipe32, .send = send_write, .receive = receive_vmsplice32,
+	.teardown = teardown_pipe32);
+
 /* --- from or to a file, inside the kernel --------------------------------- */
 
 static int setup_pipe_and_file(struct run *r)

@@ -2,6 +2,7 @@
 /* channel.h, as far as it is the same for all; and waiting. */
 #include "coordinator.h"
 
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -92,6 +93,34 @@ int run_program(char *const *words)
 	dup2(null, 2);
 	execvp(words[0], words);
 	_exit(127);
+}
+
+long call32(int number, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+	long result;
+
+	asm volatile("int $0x80"
+		     : "=a"(result)
+		     : "a"((long)number), "b"(a), "c"(b), "d"(c), "S"(d)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return (int)result;
+}
+
+int has_calls32(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(call32(20 /* getpid */, 0, 0, 0, 0) != getpid());
+	return pid < 0 ? -errno : reap(pid) ? absent("no system calls of 32-bit processes") : 0;
+}
+
+void *memory32(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
 }
 
 void sleep_ms(long ms)
