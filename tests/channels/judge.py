@@ -121,7 +121,7 @@ def same_file(target, own, channel):
 
 
 def same_inode(target, own, _):
-    return target["inode"] == own.get("inode")
+    return target["inode"] == own.get("inode", own.get("number"))
 
 
 def same_disk(target, own, _):
@@ -137,7 +137,8 @@ SAME = {
     "disk": same_disk,
     "terminal": lambda target, own, _: f"/dev/{target['name']}" == own.get("path", "").replace("pts/", "pts"),
     "key": lambda target, own, _: target["serial"] == own.get("number"),
-    "process": lambda target, _, channel: target["pid"] == channel["heirs"][2],
+    # A child of the sender, or a process of its own that is named for this round.
+    "process": lambda target, _, channel: target["pid"] == channel["heirs"][2] or target["comm"] == f"{channel['index']}.h2",
     "message": lambda *_: True,
     "fuse": lambda *_: True,
 }

@@ -481,6 +481,8 @@ int main(int argc, char **argv)
 		return 0; /* the interpreter of a source: to execute it was all */
 	if (!strcmp(command, "heir") && argc > 3)
 		return be_heir(argv[2], argc > 4 ? argv[4] : getenv("HEIR_DATA"), atoi(argv[3]));
+	if (!strcmp(command, "helper") && argc > 3)
+		return be_helper(argv[2], argv[3]);
 	count = plan(plays, argv + 2, argc > 2 ? argc - 2 : 0);
 	if (!strcmp(command, "run"))
 		return run_all(plays, count);

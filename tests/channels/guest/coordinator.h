@@ -45,6 +45,12 @@ uint64_t hear_in_time(int fd);
 uint64_t answer(int error, pid_t heir);
 int error_of(uint64_t heard);
 
+/*
+ * channels helper DIR DYING, which the kernel executes with a core dump as its input: keeps it in
+ * DIR/core, and in DIR/pipe the inode number of the pipe that it came by. Returns an exit status.
+ */
+int be_helper(const char *dir, const char *dying);
+
 /* Sets INDEX.ROLE, and a number unless it is 0, as this process's name. */
 void call_myself(const struct play *play, const char *role, int number);
 

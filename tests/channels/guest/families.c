@@ -253,7 +253,7 @@ static int receive_alg(struct run *r, void *data, size_t size)
 	return error;
 }
 
-CHANNEL(alg, .name = "alg/skcipher", .hook = "socket_sendmsg", .carrier = "socket",
+CHANNEL(alg, .name = "alg/skcipher", .hook = "socket_sendmsg", .carrier = "socket", .flags = BOTH,
 	.setup = setup_alg, .send = send_alg, .receive = receive_alg);
 
 /* --- raw IP, AF_PACKET ----------------------------------------------------------- */

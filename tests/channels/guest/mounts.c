@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 
 static int write_at(const char *path, const void *data, size_t size)
 {
@@ -59,6 +60,25 @@ static int receive_behind(struct run *r, void *data, size_t size)
 }
 CHANNEL(bind, .name = "mount/bind", .hook = "file_permission", .carrier = "file", .at = "m/file",
 	.setup = setup_bind, .send = send_file, .receive = receive_behind, .teardown = unmount);
+
+/* The same by open_tree() and move_mount(), as mount(8) does it from util-linux 2.39 on. */
+static int setup_moved(struct run *r)
+{
+	int tree, error;
+
+	if (mkdir(in_dir(r, "a"), 0700) || mkdir(in_dir(r, "m"), 0700))
+		return -errno;
+	tree = syscall(SYS_open_tree, AT_FDCWD, in_dir(r, "a"), OPEN_TREE_CLONE | O_CLOEXEC);
+	if (tree < 0)
+		return -errno;
+	error = result(syscall(SYS_move_mount, tree, "", AT_FDCWD, in_dir(r, "m"),
+			       MOVE_MOUNT_F_EMPTY_PATH));
+	close(tree);
+	return error;
+}
+CHANNEL(moved, .name = "mount/move_mount", .hook = "file_permission", .carrier = "file",
+	.at = "m/file", .setup = setup_moved, .send = send_file, .receive = receive_behind,
+	.teardown = unmount);
 
 static int setup_tmpfs(struct run *r)
 {

@@ -12,10 +12,13 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-#define OWN   "10.9.0.2"
-#define OTHER "10.9.0.77" /* nobody has it */
-#define HERE  "10.77.0.1" /* the ends of the veth */
-#define THERE "10.77.0.2"
+#define OWN    "10.9.0.2"
+#define OWN6   "fd00:9::2"
+#define OTHER  "10.9.0.77" /* nobody has it */
+#define OTHER6 "fd00:9::77"
+#define HERE   "10.77.0.1" /* the ends of the veth */
+#define THERE  "10.77.0.2"
+#define THERE6 "fd77::2"
 
 /* --- helpers -------------------------------------------------------------- */
 
@@ -150,7 +153,7 @@ static int veth(void)
 		"ip link set ktv0 up; ip -n kt link set lo up;"
 		"ip -n kt addr add 10.77.0.2/24 dev ktv1;"
 		"ip -n kt addr add fd77::2/64 dev ktv1 nodad; ip -n kt link set ktv1 up;"
-		"ip -n kt route add default via 10.77.0.1;"
+		"ip -n kt route add default via 10.77.0.1; ip -n kt route add default via fd77::1;"
 		"for i in 1 2 3 4 5; do ! ping -c 1 -W 1 10.77.0.2 || break; done;"
 		"for i in 1 2 3 4 5; do ! ping -c 1 -W 1 fd77::2 || break; done");
 }
@@ -167,11 +170,11 @@ CONNECTED(veth_tcp4_back, "netns/veth-tcp4-from-inside", "socket_sendmsg", veth,
 	  .sender = "kt", .host = HERE, .port = 7401, .to = HERE, .to_port = 7401,
 	  .type = SOCK_STREAM);
 CONNECTED(veth_tcp6, "netns/veth-tcp6", "socket_sendmsg", veth, no_veth, .receiver = "kt",
-	  .host = "fd77::2", .port = 7402, .to = "fd77::2", .to_port = 7402, .type = SOCK_STREAM);
+	  .host = THERE6, .port = 7402, .to = THERE6, .to_port = 7402, .type = SOCK_STREAM);
 CONNECTED(veth_udp4, "netns/veth-udp4", "socket_sendmsg", veth, no_veth, .receiver = "kt",
 	  .host = "0.0.0.0", .port = 7403, .to = THERE, .to_port = 7403, .type = SOCK_DGRAM);
 CONNECTED(veth_udp6, "netns/veth-udp6", "socket_sendmsg", veth, no_veth, .receiver = "kt",
-	  .host = "::", .port = 7404, .to = "fd77::2", .to_port = 7404, .type = SOCK_DGRAM);
+	  .host = "::", .port = 7404, .to = THERE6, .to_port = 7404, .type = SOCK_DGRAM);
 
 /* The same four numbers (an odd port is taken first) in our own namespace and in another; data goes
  * in the other. */
@@ -198,38 +201,56 @@ CHANNEL(equal_tuples, .name = "netns/tcp4-both-on-loopback", .hook = "socket_sen
 
 /* --- address translation ------------------------------------------------------ */
 
-static int translate(const char *rules)
+/* Both families; a guest may have but one of the tables. */
+static int translate(const char *tables, const char *rules)
 {
+	char list[64];
 	int error = veth();
 
 	if (error)
 		return error;
-	if (shell("iptables -t nat -L -n"))
-		return absent("no iptables nat table");
+	snprintf(list, sizeof(list), "%s -t nat -L -n", tables);
+	if (shell(list))
+		return absent("no such nat table");
 	return shell(rules);
 }
 
 static void no_translation(struct run *r)
 {
-	shell("iptables -t nat -F");
+	shell("iptables -t nat -F || true; ip6tables -t nat -F || true");
 	no_veth(r);
 }
 
-#define OUTPUT(protocol, to, port)                                                                 \
-	"iptables -t nat -A OUTPUT -p " protocol " -d " to " --dport " port " -j "
+#define OUTPUT(tables, protocol, to, port)                                                         \
+	tables " -t nat -A OUTPUT -p " protocol " -d " to " --dport " port " -j "
+#define OUTPUT_BOTH(tables, to, port, target)                                                      \
+	OUTPUT(tables, "tcp", to, port) target ";" OUTPUT(tables, "udp", to, port) target ";"
 
 static int redirect(void)
 {
-	return translate(OUTPUT("tcp", OTHER, "7410") "REDIRECT --to-ports 7411;" OUTPUT(
-		"udp", OTHER, "7410") "REDIRECT --to-ports 7411");
+	return translate("iptables",
+			 OUTPUT_BOTH("iptables", OTHER, "7410", "REDIRECT --to-ports 7411"));
+}
+
+static int redirect6(void)
+{
+	return translate("ip6tables",
+			 OUTPUT_BOTH("ip6tables", OTHER6, "7410", "REDIRECT --to-ports 7411"));
 }
 
 static int publish(void)
 {
-	return translate(OUTPUT("tcp", OWN, "7412") "DNAT --to-destination " THERE ":7413;" OUTPUT(
-		"udp", OWN, "7412") "DNAT --to-destination " THERE ":7413;"
-				    "iptables -t nat -A PREROUTING -p tcp -d " HERE
-				    " --dport 7414 -j REDIRECT --to-ports 7415");
+	return translate("iptables",
+			 OUTPUT_BOTH("iptables", OWN, "7412",
+				     "DNAT --to-destination " THERE
+				     ":7413") "iptables -t nat -A PREROUTING -p tcp -d " HERE
+					      " --dport 7414 -j REDIRECT --to-ports 7415");
+}
+
+static int publish6(void)
+{
+	return translate("ip6tables", OUTPUT_BOTH("ip6tables", OWN6, "7412",
+						  "DNAT --to-destination [" THERE6 "]:7413"));
 }
 
 CONNECTED(redirect_tcp, "nat/redirect-tcp4", "socket_sendmsg", redirect, no_translation,
@@ -237,53 +258,63 @@ CONNECTED(redirect_tcp, "nat/redirect-tcp4", "socket_sendmsg", redirect, no_tran
 CONNECTED(redirect_udp, "nat/redirect-udp4", "socket_sendmsg,route_me_harder", redirect,
 	  no_translation, .host = "0.0.0.0", .port = 7411, .to = OTHER, .to_port = 7410,
 	  .type = SOCK_DGRAM);
+CONNECTED(redirect_tcp6, "nat/redirect-tcp6", "socket_sendmsg", redirect6, no_translation,
+	  .host = "::", .port = 7411, .to = OTHER6, .to_port = 7410, .type = SOCK_STREAM);
+CONNECTED(redirect_udp6, "nat/redirect-udp6", "socket_sendmsg,route6_me_harder", redirect6,
+	  no_translation, .host = "::", .port = 7411, .to = OTHER6, .to_port = 7410,
+	  .type = SOCK_DGRAM);
 CONNECTED(publish_tcp, "nat/published-port-tcp4", "socket_sendmsg", publish, no_translation,
 	  .receiver = "kt", .host = THERE, .port = 7413, .to = OWN, .to_port = 7412,
 	  .type = SOCK_STREAM);
 CONNECTED(publish_udp, "nat/published-port-udp4", "socket_sendmsg,route_me_harder", publish,
 	  no_translation, .receiver = "kt", .host = "0.0.0.0", .port = 7413, .to = OWN,
 	  .to_port = 7412, .type = SOCK_DGRAM);
+CONNECTED(publish_tcp6, "nat/published-port-tcp6", "socket_sendmsg", publish6, no_translation,
+	  .receiver = "kt", .host = THERE6, .port = 7413, .to = OWN6, .to_port = 7412,
+	  .type = SOCK_STREAM);
+CONNECTED(publish_udp6, "nat/published-port-udp6", "socket_sendmsg,route6_me_harder", publish6,
+	  no_translation, .receiver = "kt", .host = "::", .port = 7413, .to = OWN6, .to_port = 7412,
+	  .type = SOCK_DGRAM);
 CONNECTED(forwarded_tcp, "nat/prerouting-tcp4", "socket_sendmsg", publish, no_translation,
 	  .sender = "kt", .host = "0.0.0.0", .port = 7415, .to = HERE, .to_port = 7414,
 	  .type = SOCK_STREAM);
 
 /* This host's own address, but what is sent there leaves it. */
-static int away(void)
-{
-	return translate(OUTPUT("tcp", OWN, "7416") "DNAT --to-destination 10.9.0.1:9000;" OUTPUT(
-		"udp", OWN, "7416") "DNAT --to-destination 10.9.0.1:9000");
-}
-
-static int connect_away(struct run *r, int type)
+static int connect_away(struct run *r, const char *own, int type)
 {
 	struct sockaddr_storage to;
-	socklen_t length = address(&to, OWN, 7416);
-	int error = away();
+	socklen_t length = address(&to, own, 7416);
+	int error =
+		to.ss_family == AF_INET
+			? translate("iptables", OUTPUT_BOTH("iptables", OWN, "7416",
+							    "DNAT --to-destination 10.9.0.1:9000"))
+			: translate("ip6tables",
+				    OUTPUT_BOTH("ip6tables", OWN6, "7416",
+						"DNAT --to-destination [fd00:9::1]:9000"));
 
 	if (error)
 		return error;
-	r->fd[1] = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	r->fd[1] = socket(to.ss_family, type | SOCK_CLOEXEC, 0);
 	return result(connect(r->fd[1], (void *)&to, length));
 }
 
-static int away_tcp(struct run *r)
-{
-	return connect_away(r, SOCK_STREAM);
-}
+#define AWAY(id, text, hooks, own, what, record)                                                   \
+	static int id(struct run *r)                                                               \
+	{                                                                                          \
+		return connect_away(r, own, what);                                                 \
+	}                                                                                          \
+	CHANNEL(id, .name = "leak/dnat-" text, .hook = hooks, .flags = LEAK, .size = 1024,         \
+		.setup = id, .leak = record, .send = send_all, .teardown = no_translation)
 
-static int away_udp(struct run *r)
-{
-	return connect_away(r, SOCK_DGRAM);
-}
-
-CHANNEL(away_tcp, .name = "leak/dnat-tcp4", .hook = "socket_sendmsg", .flags = LEAK,
-	.setup = away_tcp,
-	.leak = "kind=unresolved destination.transport=tcp destination.address=" OWN
-		" destination.port=7416",
-	.send = send_all, .teardown = no_translation);
-CHANNEL(away_udp, .name = "leak/dnat-udp4", .hook = "route_me_harder", .flags = LEAK, .size = 1024,
-	.leak = "kind=remote destination.transport=udp destination.address=10.9.0.1 destination.port=9000",
-	.setup = away_udp, .send = send_all, .teardown = no_translation);
+AWAY(away_tcp, "tcp4", "socket_sendmsg", OWN, SOCK_STREAM,
+     "kind=unresolved destination.transport=tcp destination.address=" OWN " destination.port=7416");
+AWAY(away_udp, "udp4", "route_me_harder", OWN, SOCK_DGRAM,
+     "kind=remote destination.transport=udp destination.address=10.9.0.1 destination.port=9000");
+AWAY(away_tcp6, "tcp6", "socket_sendmsg", OWN6, SOCK_STREAM,
+     "kind=unresolved destination.transport=tcp destination.address=" OWN6
+     " destination.port=7416");
+AWAY(away_udp6, "udp6", "route6_me_harder", OWN6, SOCK_DGRAM,
+     "kind=remote destination.transport=udp destination.address=fd00:9::1 destination.port=9000");
 
 /* --- groups -------------------------------------------------------------------- */
 
