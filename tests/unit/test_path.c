@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "user/path.h"
+#include "user/record.h"
 
 #define FILE_OF(inode, path) "{\"kind\":\"file\",\"inode\":" #inode ",\"path\":\"" path "\"}"
 #define START(seq)	     "{\"seq\":" #seq ",\"type\":\"start\",\"labels\":[\"a\",\"b\"]}\n"
@@ -78,7 +79,7 @@ static void way_with_is(struct path_file *file, const struct path_others *others
 			const char *label, const char *expected, bool expected_whole)
 {
 	struct json_object *steps, *number;
-	char text[200] = "";
+	char text[400] = "";
 	bool whole;
 
 	steps = path_follow(file, others, seq, label, &whole);
@@ -99,6 +100,15 @@ static void way_is(struct path_file *file, uint64_t seq, const char *label, cons
 	way_with_is(file, NULL, seq, label, expected, expected_whole);
 }
 
+static void put_line(FILE *to, const struct record_context *ctx, const struct kt_record *record)
+{
+	char *line = record_line(ctx, record, offsetof(struct kt_record, path));
+
+	assert_non_null(line);
+	fputs(line, to);
+	free(line);
+}
+
 static void test_each_label_has_its_own_way(void **state)
 {
 	struct path_file file = opened(meeting, 0);
@@ -107,6 +117,57 @@ static void test_each_label_has_its_own_way(void **state)
 	way_is(&file, 6, "b", "4 5 6", true);
 	way_is(&file, 3, "a", "2 3", true);
 	path_close(&file);
+}
+
+/* A process that learns as many secrets as there can be, one after the other, and leaks them all.
+ */
+static void test_each_of_64_labels_has_its_own_way(void **state)
+{
+	struct kt_record record = { .actor = { .kind = KT_KIND_PROCESS, .pid = 7 } };
+	struct policy *policy = policy_new();
+	struct record_context ctx = { .vm_name = "n", .policy = policy };
+	char *text = NULL, rule[64], label[16], way[400] = "", err[200];
+	struct path_file file;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
+
+	for (int i = 0; i < KT_LABELS_MAX; i++) {
+		snprintf(rule, sizeof(rule), "label-%d=/srv/%d", i, i);
+		assert_int_equal(policy_add(policy, rule, err, sizeof(err)), 0);
+	}
+	fputs(START(1), to);
+	for (int i = 0; i < KT_LABELS_MAX; i++) {
+		record.type = KT_RECORD_SPREAD;
+		record.seq = 2 + 2 * i;
+		record.flow = KT_FLOW_POLICY;
+		record.target = (struct kt_object){ .kind = KT_KIND_FILE, .ino = i };
+		record.labels = record.added = 1ULL << i;
+		record.cause = record.previous = 0;
+		put_line(to, &ctx, &record);
+		record.seq++;
+		record.flow = KT_FLOW_READ;
+		record.target = record.actor;
+		record.labels = i ? ~0ULL >> (63 - i) : 1;
+		record.cause = record.seq - 1;
+		record.previous = i ? record.seq - 2 : 0;
+		put_line(to, &ctx, &record);
+	}
+	record.type = KT_RECORD_LEAK;
+	record.cause = record.seq++;
+	put_line(to, &ctx, &record);
+	fclose(to);
+	file = opened(text, 0);
+	for (int i = 0; i < KT_LABELS_MAX; i++) {
+		snprintf(label, sizeof(label), "label-%d", i);
+		snprintf(way, sizeof(way), "%d %d", 2 + 2 * i, 3 + 2 * i);
+		for (int at = i + 1; at < KT_LABELS_MAX; at++)
+			snprintf(way + strlen(way), sizeof(way) - strlen(way), " %d", 3 + 2 * at);
+		strcat(way, " 130");
+		way_is(&file, 130, label, way, true);
+	}
+	path_close(&file);
+	free(text);
+	policy_free(policy);
 }
 
 static void test_label_that_never_came_has_no_way(void **state)
@@ -250,6 +311,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_label_has_its_own_way),
+		cmocka_unit_test(test_each_of_64_labels_has_its_own_way),
 		cmocka_unit_test(test_label_that_never_came_has_no_way),
 		cmocka_unit_test(test_gone_goes_by_previous),
 		cmocka_unit_test(test_missing_record_makes_it_not_whole),
