@@ -406,3 +406,13 @@ NOT_COVERED(targets, "ksmbd and in-kernel iSCSI targets of the guest that send a
 	    "kernel threads read it, which are no process; nfsd's are known by their name");
 NOT_COVERED(far_disks, "disks of other machines that look like any other: iSCSI, NVMe over fabrics",
 	    "a file on nbd, rbd or DRBD is a leak; these disks are known by name");
+NOT_COVERED(
+	served_disks,
+	"disks that a process of the guest serves: ublk, TCMU, VDUSE; nbd to a server in the guest",
+	"the server takes requests by ways that pass no function of their own; nbd is a leak");
+NOT_COVERED(swap, "swap disks and files, zram, read raw", "which process's page is where changes");
+NOT_COVERED(
+	own_ioctls,
+	"ioctls of one file system that copy or swap content: `btrfs send` and `BTRFS_IOC_TREE_SEARCH`,"
+	" `EXT4_IOC_MOVE_EXT`, `XFS_IOC_EXCHANGE_RANGE`",
+	"each is a way of its own; backup of the whole, and defragmentation, by root");
