@@ -20,7 +20,7 @@
 #define LOOP_MAJOR 7 /* include/uapi/linux/major.h */
 
 /*
- * Where struct loop_device, a module's, has lo_backing_file: from 5.15 on, since
+ * Where struct loop_device has lo_backing_file, if nothing tells: from 5.15 on, since
  * transfer functions went (commit 47e9624616c8), and before.
  */
 #define LOOP_FILE     96
@@ -59,6 +59,8 @@ static __always_inline u64 loop_file(struct event *e, u64 disk)
 	if (g32(e, disk + guest.disk_major) != LOOP_MAJOR)
 		return 0;
 	device = g64(e, disk + guest.disk_private);
+	if (modules.loop_file != KT_ABSENT)
+		return loop_file_at(e, device + modules.loop_file);
 	file = loop_file_at(e, device + LOOP_FILE);
 	return file ?: loop_file_at(e, device + LOOP_FILE_OLD);
 }

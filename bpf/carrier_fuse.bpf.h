@@ -16,9 +16,9 @@
 #define FUSE_NAME	 0x65737566 /* "fuse", of fuse and fuseblk; virtiofs has no process behind it */
 
 /*
- * Where FUSE is a module its types are not in the image. Up to 6.18 the connection
- * is the first member both of a mount (since 5.10, commit fcee216beb9c) and of an
- * open /dev/fuse (since 4.2, commit c3696046beb3); in 7.3 a fuse_chan is between.
+ * If nothing tells where the member is: up to 6.18 the connection is the first both of a
+ * mount (since 5.10, commit fcee216beb9c) and of an open /dev/fuse (since 4.2, commit
+ * c3696046beb3); in 7.3 a fuse_chan is between.
  */
 static __always_inline u64 fuse_member(struct event *e, u64 object, s32 offset)
 {
@@ -35,9 +35,10 @@ static __always_inline u64 fuse_of_device(struct event *e, u64 file)
 {
 	u64 device = g64(e, file + guest.file_private_data);
 
-	if (guest.fuse_chan_conn == KT_ABSENT)
-		return fuse_member(e, device, guest.fuse_dev_fc);
-	return fuse_member(e, fuse_member(e, device, guest.fuse_dev_chan), guest.fuse_chan_conn);
+	if (modules.fuse_chan_conn == KT_ABSENT)
+		return fuse_member(e, device, modules.fuse_dev_fc);
+	return fuse_member(e, fuse_member(e, device, modules.fuse_dev_chan),
+			   modules.fuse_chan_conn);
 }
 
 /* The connection of a file system whose magic is FUSE's; 0: there is no server. */
@@ -47,7 +48,7 @@ static __always_inline u64 fuse_of_super(struct event *e, u64 sb)
 
 	if (g32(e, g64(e, type + guest.fs_type_name)) != FUSE_NAME)
 		return 0;
-	return fuse_member(e, g64(e, sb + guest.sb_fs_info), guest.fuse_mount_fc);
+	return fuse_member(e, g64(e, sb + guest.sb_fs_info), modules.fuse_mount_fc);
 }
 
 static __always_inline bool carrier_is_fuse(struct event *e, u64 connection)

@@ -37,18 +37,17 @@ static long ring_step(u32 step, struct event **at_hand)
  */
 __noinline int vsock_receiver_join(struct event *e, u64 sk)
 {
-	u64 own = sk + guest.sock_size;
+	u64 local = sk + modules.vsock_local, remote = sk + modules.vsock_remote;
 	u32 index;
 
 	if (!e)
 		return 0;
-	scan_begin(e, SCAN_VSOCK, guest.sock_size + VSOCK_CONNECTED);
+	scan_begin(e, SCAN_VSOCK, modules.vsock_connected);
 	e->seek = sk;
-	e->walk_node = g64(e, own + VSOCK_CONNECTED);
+	e->walk_node = g64(e, sk + modules.vsock_connected);
 	if (walk(e, CHAIN_MAX, ring_step) >= CHAIN_MAX || e->failed)
 		return 0;
-	index = (g32(e, own + VSOCK_REMOTE + VM_CID) ^ g32(e, own + VSOCK_LOCAL + VM_PORT)) %
-		VSOCK_HASH_SIZE;
+	index = (g32(e, remote + VM_CID) ^ g32(e, local + VM_PORT)) % VSOCK_HASH_SIZE;
 	table_scan(e, e->walk_node - index * 16ULL, VSOCK_HASH_SIZE, 16);
 	receivers_join(e);
 	return e->found_count;
@@ -57,17 +56,18 @@ __noinline int vsock_receiver_join(struct event *e, u64 sk)
 static __always_inline void vsock_send(struct event *e, u64 sk, u64 msg, u64 size)
 {
 	u32 len;
-	u64 own = sk + guest.sock_size, name = message_name(e, msg, &len);
+	u64 local = sk + modules.vsock_local, remote = sk + modules.vsock_remote;
+	u64 name = message_name(e, msg, &len);
 	bool named = len >= VSOCK_NAME;
 
 	/* Not the layout that we know: the leak is told, its address is not. */
-	if (g16(e, own + VSOCK_LOCAL) != AF_VSOCK || g16(e, own + VSOCK_REMOTE) != AF_VSOCK) {
+	if (g16(e, local) != AF_VSOCK || g16(e, remote) != AF_VSOCK) {
 		e->from.family = e->to.family = 0;
 		leak(e, sk, KT_LEAK_REMOTE, size);
 		return;
 	}
-	vsock_endpoint(e, &e->from, own + VSOCK_LOCAL);
-	vsock_endpoint(e, &e->to, named ? name : own + VSOCK_REMOTE);
+	vsock_endpoint(e, &e->from, local);
+	vsock_endpoint(e, &e->to, named ? name : remote);
 	if (g16(e, sk + guest.sk_type) != SOCK_DGRAM && vsock_receiver_join(e, sk))
 		return;
 	if (!e->failed)

@@ -131,13 +131,13 @@ static __always_inline u64 regular_inode_of(struct event *e, u64 dentry)
 }
 
 /*
- * The inode that has the data of an inode of overlayfs; 0: it does not show. struct
- * ovl_inode is a module's, not in the image's BTF. Behind its vfs_inode is, in all
+ * The inode that has the data of an inode of overlayfs, if nothing tells what struct
+ * ovl_inode looks like; 0: it does not show. Behind its vfs_inode is, in all
  * releases, the upper dentry. Then the lower inode (up to 5.18), or the lower
  * layer and dentry (commit ffa5723c6d25), or from 6.5 on (commit 0af950f57fef) a
  * pointer to { number of layers, { layer, dentry } }.
  */
-static __always_inline u64 overlay_layer(struct event *e, u64 inode)
+static __always_inline u64 overlay_layer_untold(struct event *e, u64 inode)
 {
 	u64 end = inode + guest.inode_size, lower = g64(e, end + 8), found;
 
@@ -149,6 +149,28 @@ static __always_inline u64 overlay_layer(struct event *e, u64 inode)
 	if (!found && is_regular_inode(e, lower))
 		found = lower;
 	return found;
+}
+
+static __always_inline u64 overlay_layer(struct event *e, u64 inode)
+{
+	u64 object = inode - modules.ovl_inode, found, lower;
+
+	if (modules.ovl_inode == KT_ABSENT)
+		return overlay_layer_untold(e, inode);
+	found = regular_inode_of(e, g64(e, object + modules.ovl_upper));
+	if (found)
+		return found;
+	if (modules.ovl_lower_inode != KT_ABSENT) {
+		lower = g64(e, object + modules.ovl_lower_inode);
+		return is_regular_inode(e, lower) ? lower : 0;
+	}
+	if (modules.ovl_lower_dentry != KT_ABSENT)
+		return regular_inode_of(e, g64(e, object + modules.ovl_lower_dentry));
+	lower = g64(e, object + modules.ovl_lower_entry);
+	if (lower - guest.direct_map >= guest.direct_map_size)
+		return 0;
+	return regular_inode_of(
+		e, try64(e, lower + modules.ovl_entry_stack + modules.ovl_path_dentry));
 }
 
 /* The inode with the data, through as many overlays as lie on each other. */

@@ -70,6 +70,13 @@ struct kt_guest {
 #undef GUEST_SIZE
 };
 
+/* The same of structures that may be a module's; learned as modules come. */
+struct kt_modules {
+#define GUEST_MODULE_FIELD(id, module, names) __s32 id;
+#include "../vmlinux-guest/modules.def"
+#undef GUEST_MODULE_FIELD
+};
+
 /* One memslot: guest frames [gfn, gfn + npages) at host address hva. */
 struct kt_slot {
 	__u64 gfn;

@@ -174,28 +174,23 @@ static __always_inline u32 netlink_score(struct event *e, u64 sk)
 	return g64(e, g64(e, sk + guest.netlink_groups) + group / 64 * 8) >> group % 64 & 1;
 }
 
-/*
- * struct vsock_sock (include/net/af_vsock.h): its types are in a module, whose
- * BTF is not in the image; the order has been this since 5.5 (commit fe502c4a38d9).
- */
-#define VSOCK_TRANSPORT	 0 /* from the end of its struct sock */
-#define VSOCK_LOCAL	 8 /* struct sockaddr_vm */
-#define VSOCK_REMOTE	 24
-#define VSOCK_CONNECTED	 56 /* struct list_head */
+/* struct vsock_sock; its addresses are struct sockaddr_vm */
 #define VM_PORT		 4 /* in sockaddr_vm */
 #define VM_CID		 8
 #define VMADDR_CID_LOCAL 1 /* what the loopback transport calls every sender */
 
 static __always_inline u32 vsock_score(struct event *e, u64 sk)
 {
-	u64 own = e->seek + guest.sock_size, other = sk + guest.sock_size;
+	u64 own = e->seek, from = own + modules.vsock_local, to = own + modules.vsock_remote;
+	u64 local = sk + modules.vsock_local, remote = sk + modules.vsock_remote;
 
-	if (sk == e->seek || g64(e, own + VSOCK_TRANSPORT) != g64(e, other + VSOCK_TRANSPORT) ||
-	    g32(e, own + VSOCK_LOCAL + VM_PORT) != g32(e, other + VSOCK_REMOTE + VM_PORT) ||
-	    g32(e, own + VSOCK_REMOTE + VM_PORT) != g32(e, other + VSOCK_LOCAL + VM_PORT))
+	if (sk == own ||
+	    g64(e, own + modules.vsock_transport) != g64(e, sk + modules.vsock_transport) ||
+	    g32(e, from + VM_PORT) != g32(e, remote + VM_PORT) ||
+	    g32(e, to + VM_PORT) != g32(e, local + VM_PORT))
 		return 0;
-	return g32(e, own + VSOCK_REMOTE + VM_CID) == VMADDR_CID_LOCAL ||
-	       g32(e, other + VSOCK_REMOTE + VM_CID) == VMADDR_CID_LOCAL;
+	return g32(e, to + VM_CID) == VMADDR_CID_LOCAL ||
+	       g32(e, remote + VM_CID) == VMADDR_CID_LOCAL;
 }
 
 /* --- UNIX ------------------------------------------------------------------- */

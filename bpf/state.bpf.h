@@ -9,6 +9,7 @@
 
 /* Set by user space before load, constant afterwards: the verifier folds them. */
 const volatile struct kt_guest guest = {};
+volatile struct kt_modules modules = {}; /* user space learns more of them */
 const volatile bool host_is_amd = false;
 const volatile __u32 vmm_tgid = 0; /* whose threads are the vCPUs */
 const volatile __u64 vm_address = 0; /* struct kvm; 0 in native tests */

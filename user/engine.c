@@ -189,6 +189,19 @@ int engine_set_cpus(struct engine *engine, const uint64_t percpu_base[KT_VCPUS_M
 	return 0;
 }
 
+void engine_set_modules(struct engine *engine, const struct kt_modules *modules)
+{
+	struct kt_modules *to = (struct kt_modules *)&engine->skel->bss->modules;
+	struct kt_modules first = *modules;
+
+	/* Programs are running: what they ask for before the others comes last. */
+	first.ovl_inode = first.fuse_chan_conn = KT_ABSENT;
+	*to = first;
+	__sync_synchronize();
+	to->ovl_inode = modules->ovl_inode;
+	to->fuse_chan_conn = modules->fuse_chan_conn;
+}
+
 /*
  * Memslots for a run without a VM. With one, the engine takes its own snapshots
  * from KVM, at the first event of each CPU and whenever they change.
@@ -406,6 +419,7 @@ static int open_and_load(struct engine *engine, const struct engine_options *opt
 	}
 	describe_host(engine, opt->vm, opt->host_btf || cpu_has("svm"));
 	skel->rodata->guest = opt->profile->guest;
+	skel->bss->modules = profile_modules(opt->profile);
 	skel->rodata->dfa_loaded = opt->dfa != NULL;
 	for (uint32_t s = 0; opt->dfa && s < opt->dfa->states; s++)
 		skel->rodata->all_labels |= opt->dfa->labels[s];

@@ -96,6 +96,9 @@ int engine_kept_counters(const struct engine_kept *kept, uint64_t out[KT_COUNT_M
  */
 int engine_set_cpus(struct engine *engine, const uint64_t percpu_base[KT_VCPUS_MAX]);
 
+/* What the guest's modules look like, as the profile tells it now. */
+void engine_set_modules(struct engine *engine, const struct kt_modules *modules);
+
 /* The guest's state was set back (loadvm): forgets what was remembered for speed. 0 or -errno. */
 int engine_forget_caches(struct engine *engine);
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../bpf/kvmtaint.h"
 
@@ -56,17 +58,17 @@ static const char *name_at(const struct btf *btf, uint32_t offset)
 	return name ? name : "";
 }
 
-static int index_structs(struct guest_types *types)
+static int index_structs(struct guest_types *types, uint32_t first)
 {
 	uint32_t count = btf__type_cnt(types->btf), size = 1;
 
-	while (size < count * 2)
+	while (size < (count - first) * 2)
 		size *= 2;
 	types->mask = size - 1;
 	types->buckets = calloc(size, sizeof(*types->buckets));
 	if (!types->buckets)
 		return -ENOMEM;
-	for (uint32_t id = 1; id < count; id++) {
+	for (uint32_t id = first; id < count; id++) {
 		const struct btf_type *type = btf__type_by_id(types->btf, id);
 		const char *name;
 		uint32_t slot;
@@ -86,33 +88,55 @@ static int index_structs(struct guest_types *types)
 	return 0;
 }
 
-int guest_types_new(const void *blob, size_t len, struct guest_types **out, char *why,
-		    size_t why_len)
+/* By a file, since Debian 12's libbpf 1.1 does not export btf__new_split(). */
+static struct btf *parse_split(const void *blob, size_t len, struct btf *base)
+{
+	int fd = memfd_create("btf", MFD_CLOEXEC);
+	struct btf *btf = NULL;
+	char path[32];
+
+	if (fd >= 0 && write(fd, blob, len) == (ssize_t)len) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		btf = btf__parse_raw_split(path, base);
+	}
+	if (fd >= 0)
+		close(fd);
+	return btf;
+}
+
+int guest_types_new_module(const void *blob, size_t len, struct btf *base, struct guest_types **out,
+			   char *why, size_t why_len)
 {
 	struct guest_types *types;
 	int err;
 
 	if (!header_valid(blob, len)) {
-		snprintf(why, why_len, "no valid BTF header at __start_BTF");
+		snprintf(why, why_len, "no valid BTF header");
 		return -ENODATA;
 	}
 	types = calloc(1, sizeof(*types));
 	if (!types)
 		return -ENOMEM;
 	types->budget = MEMBERS_BUDGET;
-	types->btf = btf__new(blob, len);
+	types->btf = base ? parse_split(blob, len, base) : btf__new(blob, len);
 	if (!types->btf) {
 		snprintf(why, why_len, "the BTF does not parse: %s", strerror(errno));
 		free(types);
 		return -ENODATA;
 	}
-	err = index_structs(types);
+	err = index_structs(types, base ? btf__type_cnt(base) : 1);
 	if (err) {
 		guest_types_free(types);
 		return err;
 	}
 	*out = types;
 	return 0;
+}
+
+int guest_types_new(const void *blob, size_t len, struct guest_types **out, char *why,
+		    size_t why_len)
+{
+	return guest_types_new_module(blob, len, NULL, out, why, why_len);
 }
 
 void guest_types_free(struct guest_types *types)
@@ -132,7 +156,7 @@ struct btf *guest_types_detach(struct guest_types *types)
 	return btf;
 }
 
-const struct btf *guest_types_btf(const struct guest_types *types)
+struct btf *guest_types_btf(const struct guest_types *types)
 {
 	return types->btf;
 }

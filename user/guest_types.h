@@ -16,11 +16,18 @@ struct guest_types;
  */
 int guest_types_new(const void *blob, size_t len, struct guest_types **out, char *why,
 		    size_t why_len);
+
+/*
+ * The same of a module's BTF, which goes on from the kernel's own; of it only the module's
+ * structs are found. base must live longer.
+ */
+int guest_types_new_module(const void *blob, size_t len, struct btf *base, struct guest_types **out,
+			   char *why, size_t why_len);
 void guest_types_free(struct guest_types *types);
 
 /* Gives up the libbpf object, for the caller to btf__free(). */
 struct btf *guest_types_detach(struct guest_types *types);
-const struct btf *guest_types_btf(const struct guest_types *types);
+struct btf *guest_types_btf(const struct guest_types *types);
 
 /*
  * Offset in bytes of the first of alternatives that exists, each of the form

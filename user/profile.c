@@ -15,8 +15,9 @@
 
 /* In this order; the first that fails ends the profile. */
 static int (*const steps[])(struct profile_build *build) = {
-	profile_page_tables, profile_symbols, profile_image, profile_direct_map, profile_types,
-	profile_fields,	     profile_stack,   profile_cpus,  profile_hooks,	 profile_guards,
+	profile_page_tables, profile_symbols, profile_image,	    profile_direct_map,
+	profile_types,	     profile_fields,  profile_stack,	    profile_cpus,
+	profile_hooks,	     profile_guards,  profile_module_types,
 };
 
 int profile_step(struct profile_build *build, const char *name, int err, const char *fmt, ...)

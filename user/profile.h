@@ -43,6 +43,9 @@ struct guest_profile {
 	uint64_t kaslr_offset; /* bytes by which the image is moved up */
 	uint64_t percpu_base[KT_VCPUS_MAX]; /* by APIC id; 0: no such CPU */
 	uint32_t cpus;
+	struct kt_modules modules; /* what is built in, and what profile_learn_modules() found */
+	uint64_t newest_module; /* in the guest's list, when that was last looked at */
+	unsigned int module_parses; /* of BTF, since the kernel was found */
 	struct profile_step steps[PROFILE_STEPS_MAX];
 	size_t step_count;
 	struct kallsyms *symbols;
@@ -101,6 +104,15 @@ bool profile_next_gap(const struct guest_profile *profile, size_t *at, struct pr
  */
 int guest_profile_cpus(struct guest_mem *mem, const struct guest_profile *profile,
 		       uint64_t percpu_base[KT_VCPUS_MAX]);
+
+/*
+ * Modules come: takes positions that are not known yet from the BTF of those that are loaded
+ * now. Whether there is something new; cheap where no module came since the last call.
+ */
+bool profile_learn_modules(struct guest_mem *mem, struct guest_profile *profile);
+
+/* What is known of the modules' structures; what is not, as far as the releases agree. */
+struct kt_modules profile_modules(const struct guest_profile *profile);
 
 /* Guest virtual to physical by the guest's own tables; -EFAULT: not mapped. */
 int guest_translate(struct guest_mem *mem, const struct kt_guest *guest, gva_t gva, gpa_t *out);

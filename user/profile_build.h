@@ -32,6 +32,7 @@ int profile_stack(struct profile_build *build); /* profile_types.c */
 int profile_cpus(struct profile_build *build); /* profile_cpus.c */
 int profile_hooks(struct profile_build *build); /* profile_hooks.c */
 int profile_guards(struct profile_build *build); /* profile_guards.c */
+int profile_module_types(struct profile_build *build); /* profile_modules.c */
 
 /* Says which hooks this guest does without; needs its types. profile_unseen.c */
 void profile_find_unseen(struct profile_build *build);

@@ -423,6 +423,7 @@ enum exit_status trace_guest_wake(struct trace *t)
 enum exit_status trace_guest_every_second(struct trace *t)
 {
 	uint64_t percpu_base[KT_VCPUS_MAX], kernel = t->guest.armed_count;
+	struct kt_modules modules;
 	enum exit_status status;
 	int changed = t->guest.armed ? trace_traps_verify(t) : 0;
 
@@ -436,6 +437,10 @@ enum exit_status trace_guest_every_second(struct trace *t)
 	    engine_set_cpus(t->engine, percpu_base))
 		return status_fail(STATUS_INTERNAL, "cannot tell the engine of a CPU: %s",
 				   strerror(errno));
+	if (profile_learn_modules(t->target.mem, t->target.profile)) {
+		modules = profile_modules(t->target.profile);
+		engine_set_modules(t->engine, &modules);
+	}
 	return trace_traps_tell(t, changed);
 }
 

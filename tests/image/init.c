@@ -7,6 +7,7 @@
  * which is far quicker than a serial line.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
@@ -21,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -258,6 +260,29 @@ static void shelve(const char *name, const char *path)
 	close(pagemap);
 }
 
+/* Loads what is in /modules, and keeps its types. */
+static void load_modules(void)
+{
+	DIR *folder = opendir("/modules");
+	char path[300], name[300];
+	struct dirent *entry;
+	int fd;
+
+	need(folder ? 0 : -1, "/modules");
+	while ((entry = readdir(folder))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/modules/%s", entry->d_name);
+		fd = need(open(path, O_RDONLY | O_CLOEXEC), path);
+		need(syscall(SYS_finit_module, fd, "", 0), path);
+		close(fd);
+		snprintf(path, sizeof(path), "/sys/kernel/btf/%s", entry->d_name);
+		snprintf(name, sizeof(name), "btf.%s", entry->d_name);
+		shelve(name, path);
+	}
+	closedir(folder);
+}
+
 /* The first line of a file becomes a fact. */
 static void fact_line(const char *name, const char *path)
 {
@@ -288,6 +313,7 @@ int main(void)
 	process("bystander", bystander, sleep_for_ever);
 	shelve("kallsyms", "/proc/kallsyms");
 	shelve("btf", "/sys/kernel/btf/vmlinux");
+	load_modules();
 	process("spinner", spinner, spin_for_ever);
 	sleep(1); /* let the spinner have its CPU and RCU settle */
 	printf("READY\n");

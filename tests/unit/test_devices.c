@@ -264,6 +264,7 @@ static void link_to(struct play *p, uint64_t from, int32_t offset, uint64_t to)
 static struct mount mount(struct play *p, const char *type_name)
 {
 	const struct kt_guest *g = &p->w.profile->guest;
+	const struct kt_modules *m = &p->w.profile->modules;
 	uint64_t dentry = plain_dentry(p, 0100600),
 		 inode = peek(&p->w, dentry + g->dentry_inode, 8);
 	uint64_t sb = copy_of(&p->w, peek(&p->w, inode + g->inode_sb, 8)), type = blank(p),
@@ -275,13 +276,13 @@ static struct mount mount(struct play *p, const char *type_name)
 	set(&p->w, sb + g->sb_type, type, 8);
 	set(&p->w, type + g->fs_type_name, text(p, type_name), 8);
 	set(&p->w, sb + g->sb_fs_info, slab(p, fuse_mount), 8);
-	link_to(p, fuse_mount, g->fuse_mount_fc, connection);
-	if (g->fuse_chan_conn == KT_ABSENT) {
-		link_to(p, opened, g->fuse_dev_fc, connection);
+	link_to(p, fuse_mount, m->fuse_mount_fc, connection);
+	if (m->fuse_chan_conn == KT_ABSENT) {
+		link_to(p, opened, m->fuse_dev_fc, connection);
 	} else {
 		chan = blank(p);
-		link_to(p, opened, g->fuse_dev_chan, chan);
-		link_to(p, chan, g->fuse_chan_conn, connection);
+		link_to(p, opened, m->fuse_dev_chan, chan);
+		link_to(p, chan, m->fuse_chan_conn, connection);
 	}
 	set(&p->w, inode + g->inode_sb, sb, 8);
 	file = copy_of(&p->w, file_of(&p->w, p->series, p->w.holder, "secret"));

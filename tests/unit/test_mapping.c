@@ -113,6 +113,7 @@ static void what_a_process_maps_of_fuse_its_server_is_told(void **state)
 	uint64_t sb = copy_of(&m->w, peek(&m->w, m->files[0].inode + g->inode_sb, 8));
 	uint64_t type = small_object(m), name = small_object(m), mount = small_object(m);
 	uint64_t connection = mount - g->text_gva + g->text_gpa + g->direct_map;
+	int32_t at = m->w.profile->modules.fuse_mount_fc;
 
 	memcpy((void *)(uintptr_t)(name + m->w.moved), "fuse", 5);
 	set(&m->w, type + g->fs_type_name, name, 8);
@@ -120,7 +121,7 @@ static void what_a_process_maps_of_fuse_its_server_is_told(void **state)
 	set(&m->w, sb + g->sb_type, type, 8);
 	set(&m->w, sb + g->sb_fs_info, connection, 8);
 	/* Any address will do for the connection: its own mount's. */
-	set(&m->w, mount + (g->fuse_mount_fc == KT_ABSENT ? 0 : g->fuse_mount_fc), connection, 8);
+	set(&m->w, mount + (at == KT_ABSENT ? 0 : at), connection, 8);
 	set(&m->w, m->files[0].inode + g->inode_sb, sb, 8);
 	people(m, 1);
 	add_vma(m, 0, &m->files[0], SHARED_RW);

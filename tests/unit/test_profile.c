@@ -216,6 +216,57 @@ static void test_offsets(void **state)
 	btf__free(btf);
 }
 
+/* The types of a module as the guest's own sysfs has them; NULL: it is built in, or has none. */
+static struct btf *module_types(struct image *image, const char *module, struct btf *kernel)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "btf.%s", module);
+	return btf__parse_raw_split(image_path(image->series, name), kernel);
+}
+
+static void test_module_positions(void **state)
+{
+	struct image *image = image_of(state);
+	struct guest_profile *profile = image->profile;
+	struct btf *kernel = btf__parse_raw(image_path(image->series, "btf")), *module;
+	struct kt_modules known = profile->modules, told = profile_modules(profile), settled;
+	bool has_any = false;
+
+#define GUEST_MODULE_FIELD(id, from, names)                                                        \
+	module = module_types(image, from, kernel);                                                \
+	assert_int_equal(known.id, oracle(module ? module : kernel, names, false));                \
+	has_any |= module != NULL;                                                                 \
+	btf__free(module);
+#include "vmlinux-guest/modules.def"
+#undef GUEST_MODULE_FIELD
+	assert_int_equal(has_any, strcmp(image->series, "5.10") != 0);
+	/* Modules that come later. */
+	memset(&profile->modules, 0xff, sizeof(known));
+	assert_false(profile_learn_modules(image->mem, profile));
+	settled = profile_modules(profile);
+	profile->newest_module = 0;
+	assert_int_equal(profile_learn_modules(image->mem, profile), has_any);
+	assert_false(profile_learn_modules(image->mem, profile));
+#define GUEST_MODULE_FIELD(id, from, names)                                                        \
+	if ((module = module_types(image, from, kernel)))                                          \
+		assert_int_equal(profile->modules.id, known.id);                                   \
+	btf__free(module);
+#include "vmlinux-guest/modules.def"
+#undef GUEST_MODULE_FIELD
+	/* Where nothing tells, it is as it is. */
+	assert_int_equal(settled.vsock_transport, told.vsock_transport);
+	assert_int_equal(settled.vsock_local, told.vsock_local);
+	assert_int_equal(settled.vsock_remote, told.vsock_remote);
+	assert_int_equal(settled.vsock_connected, told.vsock_connected);
+	assert_int_equal(told.ovl_inode == KT_ABSENT, !has_any);
+	/* An overlayfs that is not like any of the releases. */
+	profile->modules.ovl_upper = KT_ABSENT;
+	assert_int_equal(profile_modules(profile).ovl_inode, KT_ABSENT);
+	profile->modules = known;
+	btf__free(kernel);
+}
+
 static void test_translation(void **state)
 {
 	struct image *image = image_of(state);
@@ -566,6 +617,7 @@ int main(void)
 		{ "a symbol is found by name and by address", test_symbol_lookup },
 		{ "the search finds the same symbols as VMCOREINFO", test_search_finds_the_same },
 		{ "every offset equals that of the guest's sysfs BTF", test_offsets },
+		{ "positions in structures of modules", test_module_positions },
 		{ "shortcuts translate as the page tables do", test_translation },
 		{ "current of each vCPU is the task that runs there", test_current },
 		{ "the per-CPU base is the vCPU's GS base", test_percpu_base },

@@ -253,6 +253,58 @@ static void test_lkrg(void **state)
 	restore(image, SPARE_GPA, PAGE);
 }
 
+static void lists_modules(struct image *image, uint64_t gva)
+{
+	put(image, physical(image, image->profile->guest.sym_btf_modules).v, &gva, 8);
+}
+
+/* A list of modules' types, and types, that the guest made up: nothing is learned, and it ends. */
+static void test_forged_modules(void **state)
+{
+	struct image *image = image_of(state);
+	const struct kt_guest *guest = &image->profile->guest;
+	struct guest_profile *profile = image->profile;
+	struct kt_modules known = profile->modules;
+	uint64_t spare = guest->direct_map + SPARE_GPA, btf = spare + 512, data = spare + 2048;
+	uint64_t ring = spare + guest->btf_module_list;
+	uint32_t sizes[] = { 0, 24, 512, 4U << 20, UINT32_MAX };
+
+	/* Up to 5.10 no module has types. */
+	if (!guest->sym_btf_modules || guest->btf_module_list == KT_ABSENT) {
+		assert_false(profile_learn_modules(image->mem, profile));
+		return;
+	}
+	memset(&profile->modules, 0xff, sizeof(known));
+	put(image, SPARE_GPA + guest->btf_module_list, &ring, 8);
+	put(image, SPARE_GPA + guest->btf_module_btf, &btf, 8);
+	put(image, SPARE_GPA + 512 + guest->btf_name, "loop", 5);
+	put(image, SPARE_GPA + 512 + guest->btf_data, &data, 8);
+	/* A header that promises much. */
+	put(image, SPARE_GPA + 2048, "\x9f\xeb\x01\0\x18\0\0\0\0\0\0\0\xff\xff\xff\x7f", 16);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		put(image, SPARE_GPA + 512 + guest->btf_data_size, &sizes[i], 4);
+		lists_modules(image, ring);
+		profile->newest_module = 0;
+		profile->module_parses = 0;
+		assert_false(profile_learn_modules(image->mem, profile));
+		assert_true(profile->module_parses <= 64);
+	}
+	/* Nobody has an address like these. */
+	lists_modules(image, 1);
+	assert_false(profile_learn_modules(image->mem, profile));
+	lists_modules(image, UINT64_MAX - 7);
+	assert_false(profile_learn_modules(image->mem, profile));
+	/* However often it comes with something new, it is read so often and no more. */
+	profile->module_parses = 64;
+	restore(image, physical(image, guest->sym_btf_modules).v, 8);
+	assert_false(profile_learn_modules(image->mem, profile));
+	profile->module_parses = 0;
+	profile->newest_module = 0;
+	assert_true(profile_learn_modules(image->mem, profile));
+	profile->modules = known;
+	restore(image, SPARE_GPA, PAGE);
+}
+
 static void test_no_btf(void **state)
 {
 	struct image *image = image_of(state);
@@ -389,6 +441,26 @@ static void add_kallsyms(struct image *image)
 	kallsyms_tables_free(&tables);
 }
 
+/* The first of the modules that have types, and what leads to them. */
+static void add_modules(struct image *image)
+{
+	const struct kt_guest *guest = &image->profile->guest;
+	uint64_t at, btf, data;
+
+	if (!guest->sym_btf_modules || guest->btf_module_list == KT_ABSENT)
+		return;
+	memcpy(&at, image->ram + physical(image, guest->sym_btf_modules).v, 8);
+	at = physical(image, at - guest->btf_module_list).v;
+	memcpy(&btf, image->ram + at + guest->btf_module_btf, 8);
+	btf = physical(image, btf).v;
+	memcpy(&data, image->ram + btf + guest->btf_data, 8);
+	add_region(image, physical(image, guest->sym_btf_modules).v, 8);
+	add_region(image, at, 64);
+	add_region(image, btf, 256);
+	add_region(image, physical(image, data).v, 24);
+	add_region(image, physical(image, data).v, PAGE / 2);
+}
+
 static void add_regions(struct image *image)
 {
 	const struct kt_guest *guest = &image->profile->guest;
@@ -407,6 +479,7 @@ static void add_regions(struct image *image)
 	add_region(image, physical(image, guest->sym_per_cpu_offset).v, 64);
 	add_region(image, physical(image, guest->sym_page_offset_base).v, 8);
 	add_region(image, physical(image, guest->sym_modules).v, 16);
+	add_modules(image);
 	add_region(image, physical(image, guest->sym_ftrace_ops_list).v, 8);
 	add_region(image, physical(image, guest->sym_nr_cpu_ids).v, 4);
 	add_region(image, physical(image, guest->sym_init_task + guest->task_stack).v, 8);
@@ -493,6 +566,7 @@ int main(void)
 		{ "where a hook is in use its alternative is taken", test_alternate_hook },
 		{ "traps of a killed run are taken over", test_trap_of_a_killed_run },
 		{ "LKRG is refused, and a circular module list ends", test_lkrg },
+		{ "forged lists of modules teach nothing", test_forged_modules },
 		{ "a kernel without BTF is refused", test_no_btf },
 		{ "forged VMCOREINFO notes do not hide the kernel", test_forged_note },
 		{ "names that swell without end are refused", test_swelling_names },

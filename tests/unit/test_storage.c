@@ -33,6 +33,9 @@ struct play {
 	uint64_t next_ino;
 };
 
+/* Of a guest whose modules tell nothing. */
+static struct kt_modules untold;
+
 static int keep(void *ctx, const struct kt_record *record, size_t len)
 {
 	struct play *p = ctx;
@@ -197,14 +200,19 @@ static uint64_t make_node(struct play *p, uint64_t bdev)
 	return open_inode(p, make_inode(p, make_sb(p, EXT4, "devtmpfs", 0), S_IFBLK), mapping);
 }
 
-/* A loop device with this open file behind it; its struct is not in the image's types. */
-static uint64_t make_loop(struct play *p, uint64_t file)
+static uint64_t make_loop_at(struct play *p, uint64_t file, uint32_t at)
 {
 	uint64_t disk = make_disk(p, "loop0", LOOP_MAJOR), loop = blank(p);
 
-	put(p, loop + (strcmp(p->series, "5.10") ? 96 : 240), file, 8);
+	put(p, loop + at, file, 8);
 	put(p, disk + p->g->disk_private, loop, 8);
 	return disk;
+}
+
+/* A loop device with this open file behind it, of a guest whose modules tell nothing. */
+static uint64_t make_loop(struct play *p, uint64_t file)
+{
+	return make_loop_at(p, file, strcmp(p->series, "5.10") ? 96 : 240);
 }
 
 /* --- fixture ------------------------------------------------------------------ */
@@ -219,8 +227,10 @@ static int open_play(void **state, const struct kt_sink_rule *sinks, uint32_t co
 	p->w.sink_count = count;
 	*state = p;
 	world_open(&p->w, p->series);
-	if (p->w.profile)
-		p->g = &p->w.profile->guest;
+	if (!p->w.profile)
+		return 0;
+	p->g = &p->w.profile->guest;
+	engine_set_modules(p->w.engine, &untold);
 	return 0;
 }
 
@@ -397,6 +407,24 @@ static void an_image_that_is_written_is_in_its_files(void **state)
 	assert_int_equal(process(p, RECEIVER), 1);
 }
 
+static void a_loop_device_is_as_its_module_tells(void **state)
+{
+	struct play *p = play(state);
+	struct kt_modules told = untold;
+	uint64_t image = make_file(p, make_sb(p, EXT4, "ext4", 0));
+
+	told.loop_file = 480;
+	engine_set_modules(p->w.engine, &told);
+	sender_knows(p);
+	writes(p, SENDER,
+	       make_file(p, make_sb(p, EXT4, "ext4", make_bdev(p, make_loop_at(p, image, 480)))));
+	reads(p, RECEIVER, image);
+	assert_int_equal(process(p, RECEIVER), 1);
+	/* Where it would be if nothing told is something else. */
+	reads(p, OTHER, make_node(p, make_bdev(p, make_loop(p, image))));
+	assert_int_equal(process(p, OTHER), 0);
+}
+
 /* --- overlays --------------------------------------------------------------------- */
 
 /* An inode of an overlay; up to three words lie behind it, as in struct ovl_inode. */
@@ -459,6 +487,92 @@ static void an_overlays_file_is_in_its_lower_stack(void **state)
 	put(p, stack + 8, blank(p), 8);
 	put(p, stack + 16, make_dentry(p, inode_of(p, layer)), 8);
 	maps_and_layer_knows(p, make_overlaid(p, 0, stack, 0), layer);
+}
+
+/* Far behind the inode, where no release has it. */
+#define TOLD_BEFORE 32
+#define TOLD_UPPER  64
+#define TOLD_LOWER  72
+
+static struct kt_modules told_overlay(const struct play *p)
+{
+	struct kt_modules told = untold;
+
+	told.ovl_inode = TOLD_BEFORE;
+	told.ovl_upper = TOLD_BEFORE + p->g->inode_size + TOLD_UPPER;
+	told.ovl_entry_stack = 40;
+	told.ovl_path_dentry = 16;
+	return told;
+}
+
+static uint64_t make_told(struct play *p, const struct kt_modules *told, uint32_t at,
+			  uint64_t value)
+{
+	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS, "overlay", 0), S_IFREG);
+
+	engine_set_modules(p->w.engine, told);
+	put(p, inode + p->g->inode_size + at, value, 8);
+	return open_inode(p, inode, peek(&p->w, inode + p->g->inode_mapping, 8));
+}
+
+static void an_overlays_upper_file_is_where_its_module_tells(void **state)
+{
+	struct play *p = play(state);
+	struct kt_modules told = told_overlay(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
+
+	told.ovl_lower_inode = told.ovl_upper + 8;
+	maps_and_layer_knows(p, make_told(p, &told, TOLD_UPPER, make_dentry(p, inode_of(p, layer))),
+			     layer);
+}
+
+static void an_overlays_lower_inode_is_where_its_module_tells(void **state)
+{
+	struct play *p = play(state);
+	struct kt_modules told = told_overlay(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
+
+	told.ovl_lower_inode = told.ovl_upper + 8;
+	maps_and_layer_knows(p, make_told(p, &told, TOLD_LOWER, inode_of(p, layer)), layer);
+}
+
+static void an_overlays_lower_path_is_where_its_module_tells(void **state)
+{
+	struct play *p = play(state);
+	struct kt_modules told = told_overlay(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
+
+	told.ovl_lower_dentry = told.ovl_upper + 8;
+	maps_and_layer_knows(p, make_told(p, &told, TOLD_LOWER, make_dentry(p, inode_of(p, layer))),
+			     layer);
+}
+
+static void an_overlays_lower_stack_is_where_its_module_tells(void **state)
+{
+	struct play *p = play(state);
+	struct kt_modules told = told_overlay(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0)), stack = blank(p);
+
+	told.ovl_lower_entry = told.ovl_upper + 8;
+	put(p, stack + 40 + 16, make_dentry(p, inode_of(p, layer)), 8);
+	maps_and_layer_knows(p, make_told(p, &told, TOLD_LOWER, stack), layer);
+}
+
+static void an_overlay_told_wrongly_is_a_file_of_its_own(void **state)
+{
+	struct play *p = play(state);
+	struct kt_modules told = told_overlay(p);
+	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0)), overlaid;
+
+	/* Not where the module tells, but where the releases have it. */
+	told.ovl_lower_entry = told.ovl_upper + 8;
+	overlaid = make_told(p, &told, 0, make_dentry(p, inode_of(p, layer)));
+	sender_knows(p);
+	writes(p, SENDER, overlaid);
+	reads(p, RECEIVER, overlaid);
+	assert_int_equal(process(p, RECEIVER), 1);
+	reads(p, OTHER, layer);
+	assert_int_equal(process(p, OTHER), 0);
 }
 
 static void an_overlay_of_nonsense_is_a_file_of_its_own(void **state)
@@ -612,6 +726,12 @@ int main(void)
 		TEST(an_overlays_file_is_its_lower_path),
 		TEST(an_overlays_file_is_in_its_lower_stack),
 		TEST(an_overlay_of_nonsense_is_a_file_of_its_own),
+		TEST(a_loop_device_is_as_its_module_tells),
+		TEST(an_overlays_upper_file_is_where_its_module_tells),
+		TEST(an_overlays_lower_inode_is_where_its_module_tells),
+		TEST(an_overlays_lower_path_is_where_its_module_tells),
+		TEST(an_overlays_lower_stack_is_where_its_module_tells),
+		TEST(an_overlay_told_wrongly_is_a_file_of_its_own),
 		TEST(a_file_that_a_server_keeps_is_a_leak),
 		TEST(a_file_of_the_guest_is_no_leak),
 		TEST(each_process_that_writes_it_leaks),
@@ -621,5 +741,6 @@ int main(void)
 						tear_down),
 	};
 
+	memset(&untold, 0xff, sizeof(untold)); /* KT_ABSENT */
 	return run_on_all_images("storage", tests, sizeof(tests) / sizeof(tests[0]));
 }
