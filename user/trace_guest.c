@@ -440,6 +440,9 @@ enum exit_status trace_guest_every_second(struct trace *t)
 	if (profile_learn_modules(t->target.mem, t->target.profile)) {
 		modules = profile_modules(t->target.profile);
 		engine_set_modules(t->engine, &modules);
+		if (t->options->verbose)
+			fprintf(stderr,
+				"kvmtaint: a module came whose types tell what it looks like\n");
 	}
 	return trace_traps_tell(t, changed);
 }

@@ -10,7 +10,7 @@ verdict() { # NAME STATUS WHY
 
 start() {
 	VMM=$(cat /run/l2/pid)
-	kvmtaint --vm "$VMM" --secret lab=/srv/secret/ >/tmp/records 2>/tmp/stderr &
+	kvmtaint --verbose --vm "$VMM" --secret lab=/srv/secret/ >/tmp/records 2>/tmp/stderr &
 	kvmtaint=$!
 	for ((i = 0; i < 600; i++)); do
 		grep -q '"type":"start"' /tmp/records && return
@@ -49,6 +49,18 @@ guest "mount -t tracefs tracefs $tracer 2>/dev/null; [ -e $tracer/current_tracer
 start
 refused second-kvmtaint 9 "another kvmtaint"
 stop; verdict second-leaves-the-first $? "$(tail -1 /tmp/stderr)"
+
+# What a module looks like is learned when it comes.
+guest "modprobe -r loop overlay 2>/dev/null"
+start
+! grep -q 'a module came' /tmp/stderr; verdict no-module-yet $? "$(tail -1 /tmp/stderr)"
+guest "modprobe overlay"
+for ((i = 0; i < 100; i++)); do
+	! grep -q 'a module came' /tmp/stderr || break
+	sleep 0.1
+done
+[ "$i" -lt 100 ]; verdict module-is-learned $? "$(tail -1 /tmp/stderr)"
+stop
 
 # The guest's own tools, before: refused, and the guest keeps its tool.
 guest "echo security_file_permission >$tracer/set_ftrace_filter; echo function >$tracer/current_tracer"
