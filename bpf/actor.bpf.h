@@ -13,9 +13,7 @@
 #define PT_REGS_ORIG_AX (15 * 8)
 #define PT_REGS_BX	(5 * 8)
 #define PT_REGS_DI	(14 * 8)
-#define PT_REGS_CS	(17 * 8)
 #define PT_REGS_SS	(20 * 8)
-#define USER_CS		0x33
 #define X32_CALL	0x40000000 /* in numbers of the x32 ABI */
 #define TS_COMPAT	0x0002 /* thread_info.status, arch/x86/include/asm/thread_info.h */
 #define USER_DS		0x2b

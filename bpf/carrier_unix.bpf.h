@@ -32,8 +32,7 @@ static __always_inline void on_unix_may_send(struct event *e)
 	if (!actor_labels(e))
 		return;
 	regs = e->task_flags & PF_IO_WORKER ? 0 : user_regs(e, e->task);
-	if (regs && g16(e, regs + PT_REGS_CS) == USER_CS &&
-	    g64(e, regs + PT_REGS_ORIG_AX) == NR_CONNECT)
+	if (regs && !call_is_compat(e, e->task) && g64(e, regs + PT_REGS_ORIG_AX) == NR_CONNECT)
 		return;
 	carrier_is_socket(e, g64(e, e->args[1] + guest.socket_sk));
 	write_to(e, KT_FLOW_SEND);

@@ -427,20 +427,21 @@ static void a_loop_device_is_as_its_module_tells(void **state)
 
 /* --- overlays --------------------------------------------------------------------- */
 
-/* An inode of an overlay; up to three words lie behind it, as in struct ovl_inode. */
-static uint64_t make_overlaid(struct play *p, uint64_t upper, uint64_t second, uint64_t third)
-{
-	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS, "overlay", 0), S_IFREG);
-
-	put(p, inode + p->g->inode_size, upper, 8);
-	put(p, inode + p->g->inode_size + 8, second, 8);
-	put(p, inode + p->g->inode_size + 16, third, 8);
-	return open_inode(p, inode, peek(&p->w, inode + p->g->inode_mapping, 8));
-}
-
 static uint64_t inode_of(struct play *p, uint64_t file)
 {
 	return peek(&p->w, file + p->g->file_inode, 8);
+}
+
+/* An inode of an overlay; up to three words lie behind it, as in struct ovl_inode. */
+static uint64_t make_overlaid(struct play *p, uint64_t upper, uint64_t second, uint64_t third)
+{
+	uint64_t file = make_file(p, make_sb(p, OVERLAYFS, "overlay", 0));
+	uint64_t end = inode_of(p, file) + p->g->inode_size;
+
+	put(p, end, upper, 8);
+	put(p, end + 8, second, 8);
+	put(p, end + 16, third, 8);
+	return file;
 }
 
 static void maps_and_layer_knows(struct play *p, uint64_t overlaid, uint64_t layer)
@@ -494,12 +495,14 @@ static void an_overlays_file_is_in_its_lower_stack(void **state)
 #define TOLD_UPPER  64
 #define TOLD_LOWER  72
 
-static struct kt_modules told_overlay(const struct play *p)
+/* lower: where in struct kt_modules is told by what way the layer below is found. */
+static struct kt_modules told_overlay(const struct play *p, size_t lower)
 {
 	struct kt_modules told = untold;
 
 	told.ovl_inode = TOLD_BEFORE;
 	told.ovl_upper = TOLD_BEFORE + p->g->inode_size + TOLD_UPPER;
+	*(int32_t *)((char *)&told + lower) = told.ovl_upper + TOLD_LOWER - TOLD_UPPER;
 	told.ovl_entry_stack = 40;
 	told.ovl_path_dentry = 16;
 	return told;
@@ -508,20 +511,19 @@ static struct kt_modules told_overlay(const struct play *p)
 static uint64_t make_told(struct play *p, const struct kt_modules *told, uint32_t at,
 			  uint64_t value)
 {
-	uint64_t inode = make_inode(p, make_sb(p, OVERLAYFS, "overlay", 0), S_IFREG);
+	uint64_t file = make_file(p, make_sb(p, OVERLAYFS, "overlay", 0));
 
 	engine_set_modules(p->w.engine, told);
-	put(p, inode + p->g->inode_size + at, value, 8);
-	return open_inode(p, inode, peek(&p->w, inode + p->g->inode_mapping, 8));
+	put(p, inode_of(p, file) + p->g->inode_size + at, value, 8);
+	return file;
 }
 
 static void an_overlays_upper_file_is_where_its_module_tells(void **state)
 {
 	struct play *p = play(state);
-	struct kt_modules told = told_overlay(p);
+	struct kt_modules told = told_overlay(p, offsetof(struct kt_modules, ovl_lower_inode));
 	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
 
-	told.ovl_lower_inode = told.ovl_upper + 8;
 	maps_and_layer_knows(p, make_told(p, &told, TOLD_UPPER, make_dentry(p, inode_of(p, layer))),
 			     layer);
 }
@@ -529,20 +531,18 @@ static void an_overlays_upper_file_is_where_its_module_tells(void **state)
 static void an_overlays_lower_inode_is_where_its_module_tells(void **state)
 {
 	struct play *p = play(state);
-	struct kt_modules told = told_overlay(p);
+	struct kt_modules told = told_overlay(p, offsetof(struct kt_modules, ovl_lower_inode));
 	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
 
-	told.ovl_lower_inode = told.ovl_upper + 8;
 	maps_and_layer_knows(p, make_told(p, &told, TOLD_LOWER, inode_of(p, layer)), layer);
 }
 
 static void an_overlays_lower_path_is_where_its_module_tells(void **state)
 {
 	struct play *p = play(state);
-	struct kt_modules told = told_overlay(p);
+	struct kt_modules told = told_overlay(p, offsetof(struct kt_modules, ovl_lower_dentry));
 	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0));
 
-	told.ovl_lower_dentry = told.ovl_upper + 8;
 	maps_and_layer_knows(p, make_told(p, &told, TOLD_LOWER, make_dentry(p, inode_of(p, layer))),
 			     layer);
 }
@@ -550,10 +550,9 @@ static void an_overlays_lower_path_is_where_its_module_tells(void **state)
 static void an_overlays_lower_stack_is_where_its_module_tells(void **state)
 {
 	struct play *p = play(state);
-	struct kt_modules told = told_overlay(p);
+	struct kt_modules told = told_overlay(p, offsetof(struct kt_modules, ovl_lower_entry));
 	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0)), stack = blank(p);
 
-	told.ovl_lower_entry = told.ovl_upper + 8;
 	put(p, stack + 40 + 16, make_dentry(p, inode_of(p, layer)), 8);
 	maps_and_layer_knows(p, make_told(p, &told, TOLD_LOWER, stack), layer);
 }
@@ -561,11 +560,10 @@ static void an_overlays_lower_stack_is_where_its_module_tells(void **state)
 static void an_overlay_told_wrongly_is_a_file_of_its_own(void **state)
 {
 	struct play *p = play(state);
-	struct kt_modules told = told_overlay(p);
+	struct kt_modules told = told_overlay(p, offsetof(struct kt_modules, ovl_lower_entry));
 	uint64_t layer = make_file(p, make_sb(p, EXT4, "ext4", 0)), overlaid;
 
 	/* Not where the module tells, but where the releases have it. */
-	told.ovl_lower_entry = told.ovl_upper + 8;
 	overlaid = make_told(p, &told, 0, make_dentry(p, inode_of(p, layer)));
 	sender_knows(p);
 	writes(p, SENDER, overlaid);

@@ -11,17 +11,20 @@
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 
-/* r->data: memory of its own in each process, at the same address */
+/*
+ * r->data: memory of its own in each process, at the same address, where 32-bit calls reach it too;
+ * twice what is sent, for what they need beside it
+ */
 static int setup_memory(struct run *r)
 {
-	r->data = calloc(1, CHANNEL_SIZE);
+	r->data = memory32(2 * CHANNEL_SIZE);
 	r->fd[0] = eventfd(0, EFD_CLOEXEC);
 	return r->data ? result(r->fd[0]) : -ENOMEM;
 }
 
 static void teardown_memory(struct run *r)
 {
-	free(r->data);
+	munmap(r->data, 2 * CHANNEL_SIZE);
 }
 
 static int tell_number(int fd, uint64_t number)
@@ -165,18 +168,7 @@ CHANNEL(poke, .name = "memory/ptrace-poke", .hook = "ptrace", .carrier = "", .se
 
 static int setup_memory32(struct run *r)
 {
-	int error = has_calls32();
-
-	if (error)
-		return error;
-	r->data = memory32(2 * CHANNEL_SIZE);
-	r->fd[0] = eventfd(0, EFD_CLOEXEC);
-	return r->data ? result(r->fd[0]) : -ENOMEM;
-}
-
-static void teardown_memory32(struct run *r)
-{
-	munmap(r->data, 2 * CHANNEL_SIZE);
+	return has_calls32() ?: setup_memory(r);
 }
 
 static int ptrace32(int request, pid_t pid, const void *at, const void *data)
@@ -210,10 +202,10 @@ static int send_poke32(struct run *r, const void *data, size_t size)
 
 CHANNEL(peek32, .name = "memory/ptrace-peek-32-bit", .hook = "compat_ptrace", .carrier = "",
 	.setup = setup_memory32, .send = send_hold, .receive = receive_peek32,
-	.teardown = teardown_memory32);
+	.teardown = teardown_memory);
 CHANNEL(poke32, .name = "memory/ptrace-poke-32-bit", .hook = "compat_ptrace", .carrier = "",
 	.setup = setup_memory32, .send = send_poke32, .receive = receive_held,
-	.teardown = teardown_memory32);
+	.teardown = teardown_memory);
 
 NOT_COVERED(arguments, "`/proc/PID/cmdline`, `environ` and `comm`",
 	    "`ps` reads them of everybody; the first two are followed with `--follow-arguments`");

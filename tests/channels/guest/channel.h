@@ -65,9 +65,10 @@ struct channel {
 	const char *carrier;
 	/* Where each of them is to be found at the end of round 2, comma separated: NAME in dir, or
 	 * an absolute path ("disk" is a link to the device; no other link is followed); #N: fd[N];
-	 * =N: number[N], a serial or inode number; these two as the receiver has them, or the
-	 * sender where there is none; "-": it cannot be told. NULL: a file is "file", a pipe or
-	 * socket #0, a terminal #1, a key =0. A LEAK's: the file or device it goes to. */
+	 * =N: number[N], a serial or inode number; of these two there may be one, as the receiver
+	 * has it, or the sender where there is none; "-": it cannot be told. NULL: a file is
+	 * "file", a pipe or socket #0, a terminal #1, a key =0. A LEAK's: the file or device it
+	 * goes to. */
 	const char *at;
 	unsigned flags;
 	size_t size; /* bytes; 0: CHANNEL_SIZE */

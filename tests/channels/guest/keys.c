@@ -57,13 +57,19 @@ static int send_possessed(struct run *r, const void *data, size_t size)
 	return send_with(r, data, size, POSSESSOR_FINDS);
 }
 
-static int receive_key(struct run *r, void *data, size_t size)
+/* number[0] gets the serial that the sender tells. */
+static int hear_serial(struct run *r)
 {
 	uint64_t serial = 0;
 	int error = read_all(r->fd[0], &serial, sizeof(serial));
 
 	r->number[0] = serial;
-	return error ? error : read_key(serial, data, size);
+	return error;
+}
+
+static int receive_key(struct run *r, void *data, size_t size)
+{
+	return hear_serial(r) ?: read_key(r->number[0], data, size);
 }
 
 CHANNEL(add_key, .name = "key/add_key", .hook = "key_instantiate,key_validate", .carrier = "key",
@@ -92,11 +98,9 @@ static void teardown_keys32(struct run *r)
 
 static int receive_key32(struct run *r, void *data, size_t size)
 {
-	uint64_t serial = 0;
-	int error = read_all(r->fd[0], &serial, sizeof(serial));
-	long n = error ? error : call32(KEYCTL32, KEYCTL_READ, serial, (uintptr_t)r->data, size);
+	long n = hear_serial(r)
+			 ?: call32(KEYCTL32, KEYCTL_READ, r->number[0], (uintptr_t)r->data, size);
 
-	r->number[0] = serial;
 	memcpy(data, r->data, size);
 	return n < 0 ? n : n == (long)size ? 0 : -EBADMSG;
 }
