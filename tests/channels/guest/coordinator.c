@@ -11,6 +11,7 @@
  * f the fresh receiver.
  */
 #include "coordinator.h"
+#include "sockets.h"
 
 #include <ftw.h>
 #include <poll.h>
@@ -370,8 +371,10 @@ static void print_channel(const struct play *play)
 {
 	const struct channel *channel = play->channel;
 
-	printf("{\"index\": %d, \"name\": \"%s\", \"hook\": \"%s\", \"carrier\": \"%s\", ",
-	       play->index, play->name, channel->hook, channel->carrier ? channel->carrier : "");
+	printf("{\"index\": %d, \"name\": \"%s\", \"hook\": \"%s\", \"receive_hook\": \"%s\", "
+	       "\"carrier\": \"%s\", ",
+	       play->index, play->name, channel->hook, hooks_of_receive(channel->receive),
+	       channel->carrier ? channel->carrier : "");
 	print_flags(channel->flags | (play->blocked ? BLOCKED : 0));
 	if (channel->leak)
 		printf(", \"leak\": \"%s\"", channel->leak);

@@ -164,13 +164,11 @@ static int send_mprotect(struct run *r, const void *data, size_t size)
 
 static int receive_mprotect(struct run *r, void *data, size_t size)
 {
-	char *bell = map_file(r, "file", PROT_READ, MAP_SHARED);
-	char *memory = map_file(r, "other", PROT_NONE, MAP_SHARED);
+	char *memory = map_file(r, "file", PROT_NONE, MAP_SHARED);
 
-	if (!bell || !memory || mprotect(memory, SHARED_SIZE, PROT_READ))
+	if (!memory || mprotect(memory, SHARED_SIZE, PROT_READ))
 		return -errno;
-	munmap(memory, SHARED_SIZE);
-	return receive_from(r, bell, data, size);
+	return receive_from(r, memory, data, size);
 }
 
 CHANNEL(mprotected, .name = "memory/mprotect", .hook = "mmap_file", .carrier = "file",

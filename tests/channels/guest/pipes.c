@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Channels through a pipe or FIFO: ways to fill one, and ways to empty one. */
 #include "channel.h"
+#include "uring.h"
 
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -242,7 +243,106 @@ static int receive_tee(struct run *r, void *data, size_t size)
 
 	if (!error)
 		error = read_all(r->fd[2], data, size);
+	/* The secret stays in the first pipe: it came by tee(2) alone. */
+	return error || r->round == 2 ? error : read_all(r->fd[0], page, size);
+}
+PIPE(tee_by_receiver, "pipe/tee-by-receiver", "tee", setup_two_pipes, send_write, receive_tee);
+
+/* --- by io_uring ----------------------------------------------------------- */
+
+static int setup_uring_pipe(struct run *r)
+{
+	return uring_setup_check(IORING_OP_READ) ?: setup_pipe(r);
+}
+
+static int uring_read(struct run *r, unsigned how, void *data, size_t size)
+{
+	struct io_uring_sqe request = {
+		.opcode = IORING_OP_READ, .fd = r->fd[0], .addr = (uintptr_t)data, .len = size
+	};
+
+	return uring_all(how, &request, size);
+}
+
+static int send_uring_write(struct run *r, const void *data, size_t size)
+{
+	struct io_uring_sqe request = { .opcode = IORING_OP_WRITE,
+					.fd = r->fd[1],
+					.addr = (uintptr_t)data,
+					.len = size };
+
+	return uring_all(URING_INLINE, &request, size);
+}
+
+static int receive_uring_read(struct run *r, void *data, size_t size)
+{
+	return uring_read(r, URING_INLINE, data, size);
+}
+
+static int receive_uring_worker(struct run *r, void *data, size_t size)
+{
+	return uring_read(r, URING_WORKER, data, size);
+}
+
+PIPE(uring_rw, "uring/pipe-read-write", "file_permission", setup_uring_pipe, send_uring_write,
+     receive_uring_read);
+PIPE(uring_worker, "uring/pipe-worker", "file_permission", setup_uring_pipe, send_uring_write,
+     receive_uring_worker);
+
+static int setup_uring_splice(struct run *r)
+{
+	return uring_setup_check(IORING_OP_SPLICE) ?: setup_pipe_and_file(r);
+}
+
+static int setup_uring_tee(struct run *r)
+{
+	return uring_setup_check(IORING_OP_TEE) ?: setup_two_pipes(r);
+}
+
+/* From in to out, which begin where they are (-1), or at 0. */
+static int uring_move(int opcode, int in, uint64_t in_at, int out, uint64_t out_at, size_t size)
+{
+	struct io_uring_sqe request = { .opcode = opcode,
+					.fd = out,
+					.off = out_at,
+					.splice_fd_in = in,
+					.splice_off_in = in_at,
+					.len = size };
+
+	return uring_all(URING_INLINE, &request, size);
+}
+
+static int send_uring_splice(struct run *r, const void *data, size_t size)
+{
+	int in = open(r->source, O_RDONLY | O_CLOEXEC), error;
+
+	(void)data;
+	if (in < 0)
+		return -errno;
+	error = uring_move(IORING_OP_SPLICE, in, 0, r->fd[1], -1, size);
+	close(in);
+	return error;
+}
+
+static int receive_uring_splice(struct run *r, void *data, size_t size)
+{
+	int error = uring_move(IORING_OP_SPLICE, r->fd[0], -1, r->fd[2], 0, size);
+
+	return error ? error : whole(pread(r->fd[2], data, size, 0), size);
+}
+
+static int send_uring_tee(struct run *r, const void *data, size_t size)
+{
+	int error = write_all(r->fd[1], data, size);
+
+	if (!error)
+		error = uring_move(IORING_OP_TEE, r->fd[0], 0, r->fd[3], 0, size);
 	return error ? error : read_all(r->fd[0], page, size);
 }
-PIPE(tee_by_receiver, "pipe/tee-by-receiver", "file_permission,tee", setup_two_pipes, send_write,
-     receive_tee);
+
+CHANNEL(uring_splice_in, .name = "uring/pipe-splice-in", .hook = "splice,splice_file_to_pipe",
+	.carrier = "pipe", .flags = BOTH | COPIES_SOURCE, .setup = setup_uring_splice,
+	.send = send_uring_splice, .receive = receive_read);
+PIPE(uring_splice_out, "uring/pipe-splice-out", "splice", setup_uring_splice, send_write,
+     receive_uring_splice);
+PIPE_AT(uring_tee, "uring/pipe-tee", "tee", "#2", setup_uring_tee, send_uring_tee, receive_second);

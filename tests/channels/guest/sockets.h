@@ -49,4 +49,8 @@ int by_uring_recv(struct run *r, void *data, size_t size);
 int by_uring_recvmsg(struct run *r, void *data, size_t size);
 int by_uring_read(struct run *r, void *data, size_t size);
 
+/* Which hooks see the receiver in this call, one of the above: with these off, and the sender's on,
+ * the channel is missed too. "" of all others. */
+const char *hooks_of_receive(int (*receive)(struct run *r, void *data, size_t size));
+
 #endif

@@ -101,6 +101,13 @@ int uring_do(unsigned how, const struct io_uring_sqe *request)
 	return error ? error : cqe.res;
 }
 
+int uring_all(unsigned how, const struct io_uring_sqe *request, size_t size)
+{
+	int done = uring_do(how, request);
+
+	return done < 0 ? done : (size_t)done == size ? 0 : -EIO;
+}
+
 int uring_setup_check(unsigned opcode)
 {
 	struct {

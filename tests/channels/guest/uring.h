@@ -20,6 +20,9 @@ enum uring_how {
  */
 int uring_do(unsigned how, const struct io_uring_sqe *request);
 
+/* The same for a request that moves so many bytes: 0, or -errno; -EIO when it moved fewer. */
+int uring_all(unsigned how, const struct io_uring_sqe *request, size_t size);
+
 /* Absent where the kernel has no io_uring, or not this operation. */
 int uring_setup_check(unsigned opcode);
 
