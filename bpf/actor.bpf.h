@@ -12,6 +12,7 @@
 /* struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h): fixed by the ABI. */
 #define PT_REGS_ORIG_AX (15 * 8)
 #define PT_REGS_BX	(5 * 8)
+#define PT_REGS_SI	(13 * 8)
 #define PT_REGS_DI	(14 * 8)
 #define PT_REGS_SS	(20 * 8)
 #define X32_CALL	0x40000000 /* in numbers of the x32 ABI */

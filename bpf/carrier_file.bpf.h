@@ -297,7 +297,7 @@ static __always_inline void file_is_mapped(struct event *e, u64 file, u32 flags)
 		 (g32(e, file + guest.file_mode) & FMODE_WRITE);
 	read_from(e, KT_FLOW_MMAP);
 	if (writes) {
-		pending_publish_map(e);
+		pending_publish_fill(e, file, KT_FLOW_MMAP);
 		write_to_storage(e, KT_FLOW_MMAP);
 	}
 	if (e->fuse)

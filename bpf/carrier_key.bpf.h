@@ -11,8 +11,6 @@
 #define NR_KEYCTL    250 /* x86-64 */
 #define NR_KEYCTL_32 288
 #define KEYCTL_READ  11
-#define PT_REGS_RBX  (5 * 8)
-#define PT_REGS_RDI  (14 * 8)
 
 static __always_inline void carrier_is_key(struct event *e, u64 key)
 {
@@ -31,18 +29,18 @@ static __always_inline void on_key_instantiate(struct event *e)
 /* user_update(key, prep) */
 #define on_key_update on_key_instantiate
 
-/* True in keyctl(KEYCTL_READ, ...). */
+/* True in keyctl(KEYCTL_READ, ...), and where a process hides which call it is in. */
 static __always_inline bool actor_reads_key(struct event *e)
 {
 	u64 regs = user_regs(e, actor_task(e));
 	u32 nr;
 
 	if (!regs)
-		return false;
+		return !actor_is_kthread(e);
 	nr = g64(e, regs + PT_REGS_ORIG_AX);
 	if (call_is_compat(e, actor_task(e)))
-		return nr == NR_KEYCTL_32 && g32(e, regs + PT_REGS_RBX) == KEYCTL_READ;
-	return (nr & ~X32_CALL) == NR_KEYCTL && g32(e, regs + PT_REGS_RDI) == KEYCTL_READ;
+		return nr == NR_KEYCTL_32 && g32(e, regs + PT_REGS_BX) == KEYCTL_READ;
+	return (nr & ~X32_CALL) == NR_KEYCTL && g32(e, regs + PT_REGS_DI) == KEYCTL_READ;
 }
 
 /*

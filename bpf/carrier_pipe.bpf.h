@@ -9,18 +9,27 @@
 
 #include "carrier_file.bpf.h"
 
+/* From in, if that is one, which the actor reads: no hook comes when it wakes and goes on to write.
+ */
+static __always_inline void file_is_written_from(struct event *e, u64 in, u64 out)
+{
+	if (in)
+		pending_publish_fill(e, out, KT_FLOW_WRITE);
+	file_is_written(e, out);
+}
+
 /* do_splice(in, off_in, out, off_out, len, flags) */
 static __always_inline void on_splice(struct event *e)
 {
 	file_is_read(e, e->args[0]);
-	file_is_written(e, e->args[2]);
+	file_is_written_from(e, e->args[0], e->args[2]);
 }
 
 /* do_tee(in, out, len, flags) */
 static __always_inline void on_tee(struct event *e)
 {
 	file_is_read(e, e->args[0]);
-	file_is_written(e, e->args[1]);
+	file_is_written_from(e, e->args[0], e->args[1]);
 }
 
 /* The end of the pipe says which way, as in the guest's own vmsplice_type(). */

@@ -13,7 +13,7 @@
  *
  * A mapping that is being made has passed its hook but is not linked. The mapper
  * is published as a reader and, for the other direction, with the file that it
- * maps (kt_reader.maps). Labels are added before either is looked for, and both
+ * maps (kt_reader.fills). Labels are added before either is looked for, and both
  * before the walk: by the time the mapper's entry is gone the mapping is linked.
  *
  * The guest goes on meanwhile on other vCPUs. A pass counts only when nobody held
@@ -46,7 +46,7 @@
 
 /* --- a process ----------------------------------------------------------- */
 
-/* What a VMA or a mapping in the making is of becomes the carrier at hand. */
+/* What a VMA is of, or what a thread fills, becomes the carrier at hand. */
 static __always_inline u32 mapping_is_of(struct event *e, u64 file)
 {
 	u64 inode = g64(e, file + guest.file_inode);
@@ -58,6 +58,11 @@ static __always_inline u32 mapping_is_of(struct event *e, u64 file)
 		return carrier_is_inode(e, inode) ? FOUND_FILE : FOUND_NOTHING;
 	if (kind == S_IFBLK)
 		return carrier_is_disk(e, disk_of_file(e, file)) ? FOUND_FILE : FOUND_NOTHING;
+	if (kind == S_IFIFO) {
+		carrier_is_pipe(e, g64(e, file + guest.file_private_data),
+				g64(e, inode + guest.inode_ino));
+		return FOUND_FILE;
+	}
 	return FOUND_NOTHING;
 }
 
@@ -72,12 +77,13 @@ static __always_inline u32 vma_of_process(struct event *e, u64 vma)
 	return file ? mapping_is_of(e, file) : FOUND_NOTHING;
 }
 
-/* One thread of the process: what is it about to map? */
+/* One thread of the process: what is it about to map, or asleep on the way to splice into? */
 __noinline int mapping_thread(struct event *e)
 {
 	struct kt_reader *reader;
 	struct mapping_walk *m;
 	u64 task, file = 0;
+	u32 found, by = 0;
 
 	if (!e)
 		return 0;
@@ -98,11 +104,14 @@ __noinline int mapping_thread(struct event *e)
 	if (!m->mm)
 		m->mm = g64(e, task + guest.task_mm);
 	reader = reader_of(task);
-	if (reader)
-		file = reader->maps;
+	if (reader) {
+		file = reader->fills;
+		by = reader->fills_by;
+	}
 	if (!file || !thread_may_read(e, task))
 		return FOUND_NOTHING;
-	return mapping_is_of(e, file);
+	found = mapping_is_of(e, file);
+	return found == FOUND_FILE && by == KT_FLOW_WRITE ? FOUND_SPLICED : found;
 }
 
 /* Where the VMAs begin: a list up to 6.0, a maple tree from 6.1 on. */
@@ -365,12 +374,15 @@ static long mapping_step(u32 step, struct event **at_hand)
 		return 0;
 	}
 	e->cause = e->map.cause;
-	e->flow = found == FOUND_MEDIUM ? KT_FLOW_STORED : KT_FLOW_MMAP;
+	e->flow = found == FOUND_MEDIUM	   ? KT_FLOW_STORED
+		  : found == FOUND_SPLICED ? KT_FLOW_WRITE
+					   : KT_FLOW_MMAP;
 	if (found == FOUND_PROCESS) {
 		process_join(e, e->map.found, e->map.labels, FROM_CARRIER);
-	} else if (found == FOUND_FILE) {
+	} else if (found == FOUND_FILE || found == FOUND_SPLICED) {
 		carrier_join(e, e->map.labels, BY_MAPPER);
-		storage_leak(e, e->map.task, e->map.labels, BY_MAPPER);
+		if (e->carrier_kind != KT_KIND_PIPE)
+			storage_leak(e, e->map.task, e->map.labels, BY_MAPPER);
 		/* What is stored in a file on FUSE is written back to its server. */
 		e->cause = e->map.cause;
 		if (e->fuse && carrier_is_fuse(e, fuse_of_super(e, e->fuse)))

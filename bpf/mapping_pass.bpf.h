@@ -31,6 +31,7 @@ enum mapping_stage {
 enum mapping_found {
 	FOUND_NOTHING,
 	FOUND_FILE, /* or disk, that the process at hand has mapped */
+	FOUND_SPLICED, /* file or pipe, that it splices into */
 	FOUND_PROCESS,
 	FOUND_MEDIUM
 };

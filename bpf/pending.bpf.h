@@ -83,9 +83,9 @@ static __always_inline bool pending_publish(struct event *e)
 	 * Who reads the same again was published then, and that is still there: nobody but
 	 * the thread itself takes it out.
 	 */
-	if (reader->carrier == e->carrier && reader->kind == e->carrier_kind && !reader->maps)
+	if (reader->carrier == e->carrier && reader->kind == e->carrier_kind && !reader->fills)
 		return true;
-	reader->maps = 0;
+	reader->fills = 0;
 	reader->kind = e->carrier_kind;
 	reader_reads(reader, e->carrier);
 	return true;
@@ -101,21 +101,24 @@ static __always_inline void pending_done(struct event *e)
 
 	if (!reader || !reader->carrier)
 		return;
-	reader->maps = 0;
+	reader->fills = 0;
 	reader_reads(reader, 0);
 }
 
 /*
- * Publishes that the acting thread, a reader already, is about to map the file
- * at hand so that what it stores is in the file. The mapping is not there yet:
- * who labels its process meanwhile would not find it.
+ * Publishes that the acting thread, a reader already, is about to fill a file with what
+ * it reads: it maps it so that what it stores is in the file, and the mapping is not
+ * there yet, or it splices into it, and no hook comes when it wakes. Who labels its
+ * process meanwhile would not find the file.
  */
-static __always_inline void pending_publish_map(struct event *e)
+static __always_inline void pending_publish_fill(struct event *e, u64 file, u32 flow)
 {
 	struct kt_reader *reader = reader_of(actor_task(e));
 
-	if (reader)
-		__sync_lock_test_and_set(&reader->maps, e->file);
+	if (!reader || !reader->carrier)
+		return;
+	reader->fills_by = flow;
+	__sync_lock_test_and_set(&reader->fills, file);
 }
 
 /* A thread begins or ends: what its address read before is nobody's. */
@@ -130,12 +133,16 @@ static __always_inline void pending_forget(u64 task)
 	slot = *known;
 	reader = bpf_map_lookup_elem(&readers, &slot);
 	if (reader) {
-		reader->maps = 0;
+		reader->fills = 0;
 		reader_reads(reader, 0);
 	}
 	bpf_map_delete_elem(&reader_slots, &key);
 	bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
+
+#define NR_IOCTL     16
+#define FICLONE	     0x40049409 /* include/uapi/linux/fs.h */
+#define FICLONERANGE 0x4020940d
 
 /* x86-64 system calls in which a thread that sleeps may be about to read a carrier. */
 static __always_inline bool syscall_reads(u32 nr)
@@ -203,6 +210,10 @@ static __always_inline bool thread_may_read(struct event *e, u64 task)
 	if (!regs || call_is_compat(e, task))
 		return true;
 	nr = g64(e, regs + PT_REGS_ORIG_AX);
+	if (nr == NR_IOCTL) {
+		nr = g64(e, regs + PT_REGS_SI);
+		return nr == FICLONE || nr == FICLONERANGE;
+	}
 	return syscall_reads(nr) || nr >> 30 == X32_CALL >> 30;
 }
 

@@ -352,8 +352,11 @@ MAP(families, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_family, 1 <
 struct kt_reader {
 	u64 task;
 	u64 carrier;
-	u64 maps; /* struct file that it is mapping shared and writable; 0: none */
-	u64 kind; /* enum kt_kind of the carrier */
+	/* struct file that it fills while it reads: it maps it shared and writable, or splices
+	 * into it; 0: none */
+	u64 fills;
+	u32 fills_by; /* enum kt_flow: KT_FLOW_MMAP or KT_FLOW_WRITE */
+	u32 kind; /* enum kt_kind of the carrier */
 };
 #define READERS_MAX (1 << 16)
 MAP(readers, BPF_MAP_TYPE_ARRAY, u32, struct kt_reader, READERS_MAX, NONE);

@@ -32,12 +32,10 @@ static __always_inline void files_flow(struct event *e)
 	if ((g16(e, inode + guest.inode_mode) & S_IFMT) == S_IFSOCK)
 		e->sent_sk = g64(e, g64(e, e->out + guest.file_private_data) + guest.socket_sk);
 	else
-		file_is_written(e, e->out);
+		file_is_written_from(e, e->in, e->out);
 }
 
 /* include/uapi/linux/fs.h, userfaultfd.h, asm-generic/ioctls.h */
-#define FICLONE	      0x40049409
-#define FICLONERANGE  0x4020940d
 #define FIDEDUPERANGE 0xc0189436
 #define UFFDIO_COPY   0xc028aa03
 #define TIOCSTI	      0x5412

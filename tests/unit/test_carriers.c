@@ -18,6 +18,7 @@
 
 /* struct pt_regs of x86-64 */
 #define REGS_RBX     (5 * 8)
+#define REGS_RSI     (13 * 8)
 #define REGS_RDI     (14 * 8)
 #define REGS_ORIG_AX (15 * 8)
 #define REGS_CS	     (17 * 8)
@@ -408,6 +409,10 @@ static void a_key_is_read_by_each_kind_of_call(void **state)
 	in_syscall(p, SENDER + 2, X32_CALL | 250, 11);
 	hook(p, KT_HOOK_key_validate, SENDER + 2, key, 0);
 	assert_int_equal(process(p, SENDER + 2), 1);
+	/* int 0x80 keeps the stack segment of who calls, which may be one that it made. */
+	set(&p->w, in_syscall(p, SENDER + 3, 288, 0) + REGS_SS, 0xf, 8);
+	hook(p, KT_HOOK_key_validate, SENDER + 3, key, 0);
+	assert_int_equal(process(p, SENDER + 3), 1);
 }
 
 /* --- readers that sleep ------------------------------------------------------ */
@@ -436,6 +441,86 @@ static void who_sleeps_in_read_is_told(void **state)
 static void who_sleeps_in_another_call_is_not(void **state)
 {
 	reader_sleeps_in(state, 23, 0, false); /* select */
+}
+
+/* ioctl(fd, FICLONE...) of 64-bit processes: one that clones the file reads it. */
+static void sleeps_in_ioctl(void **state, uint64_t command, bool told)
+{
+	struct play *p = play(state);
+	uint64_t fifo = file_of(&p->w, p->series, p->w.holder, "fifo");
+
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, RECEIVER, fifo, MAY_READ);
+	set(&p->w, in_syscall(p, RECEIVER, 16, 0) + REGS_RSI, command, 8);
+	set(&p->w, task(&p->w, RECEIVER) + p->w.profile->guest.task_on_cpu, 0, 4);
+	hook(p, KT_HOOK_file_permission, SENDER, fifo, MAY_WRITE);
+	assert_int_equal(process(p, RECEIVER), told);
+}
+
+static void who_sleeps_in_a_clone_is_told(void **state)
+{
+	sleeps_in_ioctl(state, 0x40049409, true);
+}
+
+static void who_sleeps_in_a_clone_of_a_range_is_told(void **state)
+{
+	sleeps_in_ioctl(state, 0x4020940d, true);
+}
+
+static void who_sleeps_in_another_ioctl_is_not(void **state)
+{
+	sleeps_in_ioctl(state, 0x5401, false); /* TCGETS */
+}
+
+/* The open end of a pipe of its own. */
+static uint64_t another_pipe(struct play *p)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t from = file_of(&p->w, p->series, p->w.holder, "fifo"), file = copy_of(&p->w, from);
+	uint64_t inode = copy_of(&p->w, peek(&p->w, from + g->file_inode, 8));
+
+	set(&p->w, inode + g->inode_ino, 4712, 8);
+	set(&p->w, file + g->file_inode, inode, 8);
+	set(&p->w, file + g->file_private_data, blank(p), 8);
+	return file;
+}
+
+static void sleeps(struct play *p, uint32_t who, uint64_t number)
+{
+	in_syscall(p, who, number, 0);
+	set(&p->w, task(&p->w, who) + p->w.profile->guest.task_on_cpu, 0, 4);
+}
+
+/* No hook comes when it wakes: what it splices into joins with it, and who waits behind that. */
+static void who_sleeps_in_a_splice_passes_it_on(void **state)
+{
+	enum { SPLICER = 2 };
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t in = file_of(&p->w, p->series, p->w.holder, "fifo"), out = another_pipe(p);
+
+	sender_knows(p);
+	/* A process of one thread. */
+	set(&p->w, signal_of(&p->w, SPLICER) + g->signal_thread_head,
+	    task(&p->w, SPLICER) + g->task_thread_node, 8);
+	set(&p->w, task(&p->w, SPLICER) + g->task_thread_node,
+	    signal_of(&p->w, SPLICER) + g->signal_thread_head, 8);
+	hook(p, KT_HOOK_file_permission, RECEIVER, out, MAY_READ);
+	sleeps(p, RECEIVER, 0);
+	hook4(p, KT_HOOK_splice, SPLICER, in, 0, out, 0);
+	assert_int_equal(p->count, 0);
+	sleeps(p, SPLICER, 275);
+	hook(p, KT_HOOK_file_permission, SENDER, in, MAY_WRITE);
+	assert_int_equal(process(p, SPLICER), 1);
+	assert_int_equal(object(p, "pipes", peek(&p->w, out + g->file_private_data, 8)), 1);
+	assert_int_equal(process(p, RECEIVER), 1);
+	assert_int_equal(p->count, 4);
+	assert_int_equal(p->records[2].target.kind, KT_KIND_PIPE);
+	assert_int_equal(p->records[2].target.ino, 4712);
+	assert_int_equal(p->records[2].flow, KT_FLOW_WRITE);
+	assert_int_equal(p->records[2].cause, p->records[1].seq);
+	assert_int_equal(p->records[2].source.pid, 1000 + SPLICER);
+	assert_int_equal(p->records[3].cause, p->records[2].seq);
 }
 
 static void who_was_stopped_in_user_mode_is_not(void **state)
@@ -594,6 +679,10 @@ int main(void)
 		TEST(an_updated_key_takes_labels),
 		TEST(who_sleeps_in_read_is_told),
 		TEST(who_sleeps_in_another_call_is_not),
+		TEST(who_sleeps_in_a_clone_is_told),
+		TEST(who_sleeps_in_a_clone_of_a_range_is_told),
+		TEST(who_sleeps_in_another_ioctl_is_not),
+		TEST(who_sleeps_in_a_splice_passes_it_on),
 		TEST(who_was_stopped_in_user_mode_is_not),
 		TEST(who_sleeps_in_a_32_bit_call_is_told),
 		TEST(who_sleeps_in_an_x32_call_is_told),
