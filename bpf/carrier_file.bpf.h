@@ -24,6 +24,8 @@
 #define MAP_SHARED	    0x01
 #define MAP_SHARED_VALIDATE 0x03
 
+#define BTRFS_SUPER_MAGIC   0x9123683e /* include/uapi/linux/magic.h */
+
 #define ALIASES_MAX	    64 /* names of one inode in the guest's dentry cache */
 #define JUDGE_GRACE_NS	    2000000000ULL /* a rename takes effect within this time after its hook */
 
@@ -106,7 +108,7 @@ static __always_inline void policy_touch(struct event *e)
 	if (labels)
 		carrier_join(e, labels, BY_POLICY);
 	managed = bpf_map_lookup_elem(&files, &key);
-	if (managed && e->file && !e->failed)
+	if (managed && e->file && !e->failed && bpf_ktime_get_ns() >= judge_again_until)
 		managed->judged_epoch = policy_epoch;
 }
 
@@ -330,10 +332,12 @@ static __always_inline void names_change(struct event *e, u64 dentry)
 		managed->judged_epoch = 0;
 }
 
-/* security_inode_rename(old_dir, old_dentry, new_dir, new_dentry) */
+/* security_inode_rename(old_dir, old_dentry, new_dir, new_dentry, flags): the two may be exchanged.
+ */
 static __always_inline void on_inode_rename(struct event *e)
 {
 	names_change(e, e->args[1]);
+	names_change(e, e->args[3]);
 }
 
 /* security_inode_link(old_dentry, dir, new_dentry) */
@@ -352,6 +356,21 @@ static __always_inline void on_sb_mount(struct event *e)
 #define on_move_mount on_sb_mount
 
 /*
+ * Whether nobody can reach the inode any more but by this name, which is in use by its
+ * caller alone. Who opened it by another name that is deleted, or made it without one
+ * (O_TMPFILE), has a dentry of its own. On btrfs a snapshot's file may be the same key.
+ */
+static __always_inline bool is_last_name(struct event *e, u64 dentry, u64 inode)
+{
+	u64 alias = dentry + guest.dentry_alias;
+
+	return !g32(e, inode + guest.inode_nlink) &&
+	       g32(e, dentry + guest.dentry_lockref_count) == 1 &&
+	       g64(e, inode + guest.inode_dentry) == alias && !g64(e, alias) &&
+	       g64(e, g64(e, inode + guest.inode_sb) + guest.sb_magic) != BTRFS_SUPER_MAGIC;
+}
+
+/*
  * d_delete(dentry), after an unlink that succeeded: with no link and no user
  * left the file is gone. One that is still open stays: it may yet be read.
  */
@@ -361,9 +380,7 @@ static __always_inline void on_dentry_delete(struct event *e)
 	struct kt_file *managed;
 
 	/* What overlayfs keeps of it is deleted by a d_delete() of its own, or stays. */
-	if (!inode || g32(e, inode + guest.inode_nlink) ||
-	    g32(e, dentry + guest.dentry_lockref_count) != 1 || !carrier_is_inode(e, inode) ||
-	    e->overlaid)
+	if (!inode || !is_last_name(e, dentry, inode) || !carrier_is_inode(e, inode) || e->overlaid)
 		return;
 	managed = bpf_map_lookup_elem(&files, &e->key);
 	if (!managed)

@@ -10,7 +10,7 @@
 
 #define S_IFLNK 0120000
 
-/* "user.*" and "trusted.*"; a name that lies across two pages counts as one. */
+/* "user.*" and "trusted.*"; a name that cannot be read counts as one. */
 static __always_inline bool xattr_is_data(struct event *e, u64 name)
 {
 	u64 word;

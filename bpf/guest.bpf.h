@@ -345,36 +345,80 @@ static __always_inline u64 glanced(struct event *e, u64 gva, s32 offset, u32 siz
 	return size == 8 ? word : word & ((1ULL << 8 * size) - 1);
 }
 
-/*
- * Copies len bytes (at most SCRATCH_SIZE) to e->scratch, up to the end of the
- * page in which gva lies. Returns the number copied, 0 on failure.
- */
-__noinline u32 guest_copy(struct event *e, u64 gva, u32 len)
+static __always_inline u32 page_left(u64 gva)
 {
-	u64 hva, direct, left = PAGE_SIZE - (gva & (PAGE_SIZE - 1));
+	return PAGE_SIZE - (gva & (PAGE_SIZE - 1));
+}
 
-	if (!e)
-		return 0;
-	if (len > left)
-		len = left;
-	if (len > SCRATCH_SIZE)
-		len = SCRATCH_SIZE;
-	hva = guest_hva(e, gva);
+/*
+ * Copies to e->scratch what lies at gva: from byte at on, up to byte len or the end of
+ * the page. Returns the number copied, 0 on failure.
+ */
+static __always_inline u32 copy_of_page(struct event *e, u64 gva, u32 at, u32 len)
+{
+	u64 hva = guest_hva(e, gva + at), direct;
+	u32 part = page_left(gva + at);
+	void *to = e->scratch + bounded(at, SCRATCH_SIZE - 1);
+
+	part = bounded(part < len - at ? part : len - at, 2 * SCRATCH_SIZE - 1);
 	if (!hva) {
 		count(KT_COUNT_GUEST_FAULT);
 		event_fail(e, KT_LOST_GUEST_MEMORY, gva);
 		return 0;
 	}
-	if (e->mode != REPLAY && !bpf_probe_read_user(e->scratch, len, (void *)hva))
-		return len;
+	if (e->mode != REPLAY && !bpf_probe_read_user(to, part, (void *)hva))
+		return part;
 	direct = host_direct(hva);
-	if (direct && !bpf_probe_read_kernel(e->scratch, len, (void *)direct)) {
+	if (direct && !bpf_probe_read_kernel(to, part, (void *)direct)) {
 		count(KT_COUNT_SECOND_ROAD);
-		return len;
+		return part;
 	}
 	count(KT_COUNT_HOST_FAULT);
 	event_fail(e, KT_LOST_HOST_MEMORY, hva);
 	return 0;
+}
+
+/*
+ * Copies len bytes (at most SCRATCH_SIZE) to e->scratch. Returns len, 0 on failure:
+ * then the event has failed.
+ */
+__noinline u32 guest_copy(struct event *e, u64 gva, u32 len)
+{
+	u32 at;
+
+	if (!e)
+		return 0;
+	if (len > SCRATCH_SIZE)
+		len = SCRATCH_SIZE;
+	at = copy_of_page(e, gva, 0, len);
+	if (!at)
+		return 0;
+	return at >= len || copy_of_page(e, gva, at, len) ? len : 0;
+}
+
+/*
+ * Copies a string of the guest to to, cut to size - 1 bytes. Returns its length. The
+ * page behind the one that it begins in is read only if it does not end there.
+ */
+static __always_inline u32 guest_string(struct event *e, u64 gva, char *to, u32 size)
+{
+	u32 len = size - 1;
+	long copied = 0;
+
+	if (!gva)
+		return 0;
+	if (page_left(gva) < len)
+		len = page_left(gva);
+	for (u32 i = 0; i < 2; i++) {
+		if (!guest_copy(e, gva, len))
+			return 0;
+		e->scratch[bounded(len, SCRATCH_SIZE - 1)] = 0;
+		copied = bpf_probe_read_kernel_str(to, size, e->scratch);
+		if (copied <= len || len == size - 1)
+			break;
+		len = size - 1;
+	}
+	return copied > 0 ? copied - 1 : 0;
 }
 
 #endif

@@ -158,14 +158,19 @@ static __always_inline void describe_path(struct event *e)
 		path_prepend(e, dentry);
 }
 
-/* A key's serial number and description; the number comes after its allocation. */
+/* A key's serial number and description, up to the end of a page; the number comes after its
+ * allocation. */
 static __always_inline void describe_key(struct event *e, struct kt_object *o, u64 key)
 {
-	u32 len = guest_copy(e, g64(e, key + guest.key_description), KT_ADDR_LEN - 1);
+	u64 description;
+	u32 len;
 
 	o->kind = KT_KIND_KEY;
 	o->gva = key;
 	o->ino = g32(e, key + guest.key_serial);
+	description = g64(e, key + guest.key_description);
+	len = page_left(description);
+	len = guest_copy(e, description, len < KT_ADDR_LEN - 1 ? len : KT_ADDR_LEN - 1);
 	if (len >= KT_ADDR_LEN)
 		return;
 	bpf_probe_read_kernel(o->name, len, e->scratch);

@@ -18,7 +18,6 @@ static __always_inline int path_prepend(struct event *e, u64 dentry)
 		e->path_cut = 1;
 		return 1;
 	}
-	/* A name lies within its dentry or in one slab object: never across two pages. */
 	if (guest_copy(e, g64(e, dentry + guest.dentry_name), len) != len)
 		return 1;
 	at = e->path_start - len;

@@ -28,19 +28,6 @@ static const char memory_disk[][4] __attribute__((aligned(4))) = { "ram", "zra" 
 
 #define COUNT_OF(table) (sizeof(table) / sizeof((table)[0]))
 
-/* Copies a string of the guest to to, cut to size - 1 bytes. Returns its length. */
-static __always_inline u32 guest_string(struct event *e, u64 gva, char *to, u32 size)
-{
-	u32 len = gva ? guest_copy(e, gva, size - 1) : 0;
-	long copied;
-
-	if (!len)
-		return 0;
-	e->scratch[bounded(len, SCRATCH_SIZE - 1)] = 0;
-	copied = bpf_probe_read_kernel_str(to, size, e->scratch);
-	return copied > 0 ? copied - 1 : 0;
-}
-
 static __always_inline bool is_outside_fs(const char *type)
 {
 	const u64 *word = (const u64 *)type;

@@ -20,7 +20,7 @@
 /* Brings the name that the call gives to e->unix_name; its length, 0: none. */
 static __always_inline u32 unix_name_read(struct event *e)
 {
-	u32 len = e->name_len, first, rest;
+	u32 len = e->name_len;
 
 	__builtin_memset(e->unix_name, 0, sizeof(e->unix_name));
 	if (!e->name || len <= UNIX_FAMILY)
@@ -28,17 +28,9 @@ static __always_inline u32 unix_name_read(struct event *e)
 	len -= UNIX_FAMILY;
 	if (len > KT_ADDR_LEN)
 		len = KT_ADDR_LEN;
-	first = guest_copy(e, e->name + UNIX_FAMILY, len);
-	if (first > KT_ADDR_LEN)
+	if (guest_copy(e, e->name + UNIX_FAMILY, len) != len)
 		return 0;
-	bpf_probe_read_kernel(e->unix_name, first, e->scratch);
-	if (first < len) {
-		rest = guest_copy(e, e->name + UNIX_FAMILY + first, len - first);
-		first = bounded(first, 127);
-		if (rest > KT_ADDR_LEN || first + rest > KT_ADDR_LEN)
-			return 0;
-		bpf_probe_read_kernel(e->unix_name + first, bounded(rest, 127), e->scratch);
-	}
+	bpf_probe_read_kernel(e->unix_name, len, e->scratch);
 	return len;
 }
 

@@ -30,6 +30,7 @@ struct calls {
 	struct function functions[FUNCTIONS_MAX];
 	size_t count;
 	uint32_t deepest, frames; /* the most that a way of calls takes */
+	uint32_t at_hand[FRAMES_MAX], way[FRAMES_MAX]; /* depths: of a way, of the deepest */
 };
 
 static uint32_t function_at(const struct calls *c, uint32_t start)
@@ -91,13 +92,18 @@ static void go_deeper(struct calls *c, uint32_t function, uint32_t stack, uint32
 	const struct function *f = &c->functions[function];
 
 	stack += ((f->depth ? f->depth : 1) + 31) / 32 * 32;
+	if (frames < FRAMES_MAX)
+		c->at_hand[frames] = f->depth;
 	frames++;
-	if (stack > c->deepest)
-		c->deepest = stack;
 	if (frames > c->frames)
 		c->frames = frames;
 	if (frames > FRAMES_MAX)
 		return;
+	if (stack > c->deepest) {
+		c->deepest = stack;
+		memset(c->way, 0, sizeof(c->way));
+		memcpy(c->way, c->at_hand, frames * sizeof(c->way[0]));
+	}
 	for (uint32_t i = f->start; i < f->end; i++)
 		if (is_call(&c->insns[i]))
 			go_deeper(c, function_at(c, i + 1 + c->insns[i].imm), stack, frames);
@@ -148,8 +154,10 @@ static void no_program_needs_more_stack_than_old_hosts_give(void **state)
 			continue;
 		c = measure(bpf_program__insns(program), bpf_program__insn_cnt(program), log);
 		if (c.deepest > STACK_MAX || c.frames > FRAMES_MAX)
-			fail_msg("%s: %u bytes, %u frames: hosts of 6.1 refuse it",
-				 bpf_program__name(program), c.deepest, c.frames);
+			fail_msg(
+				"%s: %u bytes (%u+%u+%u+%u+%u+%u+%u+%u), %u frames: hosts of 6.1 refuse it",
+				bpf_program__name(program), c.deepest, c.way[0], c.way[1], c.way[2],
+				c.way[3], c.way[4], c.way[5], c.way[6], c.way[7], c.frames);
 		looked_at++;
 	}
 	assert_true(looked_at > 10);
