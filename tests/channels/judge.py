@@ -202,9 +202,30 @@ def leak_is(record, channel):
     return not same or same(record["destination"], (channel["carriers"] or [{}])[0], channel)
 
 
+def leaks_of(channel, trace):
+    return [record for record in trace.flows if record["type"] == "leak" and
+            process_of(record, "actor") == channel["senders"][2]]
+
+
+def receiver_of(channel):
+    return channel["heirs"][2] if "heir" in channel["flags"] else channel["receivers"][0]
+
+
+def spreads_to_receiver(channel, trace):
+    return [record for record in trace.flows if record["type"] == "spread" and
+            process_of(record, "target") == receiver_of(channel)]
+
+
+def arrival(channel, trace):
+    """Of a channel that was caught: the record that says so."""
+    if "leak" not in channel["flags"]:
+        return spreads_to_receiver(channel, trace)[0]
+    return next(record for record in leaks_of(channel, trace)
+                if leak_is(record, channel) and not not_the_way(channel, trace.way(record), None))
+
+
 def judge_leak(channel, trace):
-    leaks = [record for record in trace.flows if record["type"] == "leak" and
-             process_of(record, "actor") == channel["senders"][2]]
+    leaks = leaks_of(channel, trace)
     fitting = [record for record in leaks if leak_is(record, channel)]
     if not fitting:
         return NO_LEAK + (f", but {len(leaks)} others: {json.dumps(leaks[0])[:300]}" if leaks else "")
@@ -219,16 +240,14 @@ def sender_knew(channel, trace):
 
 
 def judge_receiver(channel, trace):
-    receiver = channel["heirs"][2] if "heir" in channel["flags"] else channel["receivers"][0]
-    spreads = [record for record in trace.flows if record["type"] == "spread" and
-               process_of(record, "target") == receiver]
+    spreads = spreads_to_receiver(channel, trace)
     if "silent" in channel["flags"]:
         return f"the way is {say(trace.way(spreads[0]))}" if spreads else ""
     if not spreads:
         return NOT_JOINED
     if spreads[0]["previous"]:
         return "the receiver was not clean"
-    return not_the_way(channel, trace.way(spreads[0]), receiver)
+    return not_the_way(channel, trace.way(spreads[0]), receiver_of(channel))
 
 
 def judge(channel, trace):

@@ -266,10 +266,9 @@ static int uring_read(struct run *r, unsigned how, void *data, size_t size)
 
 static int send_uring_write(struct run *r, const void *data, size_t size)
 {
-	struct io_uring_sqe request = { .opcode = IORING_OP_WRITE,
-					.fd = r->fd[1],
-					.addr = (uintptr_t)data,
-					.len = size };
+	struct io_uring_sqe request = {
+		.opcode = IORING_OP_WRITE, .fd = r->fd[1], .addr = (uintptr_t)data, .len = size
+	};
 
 	return uring_all(URING_INLINE, &request, size);
 }
