@@ -209,5 +209,7 @@ CHANNEL(poke32, .name = "memory/ptrace-poke-32-bit", .hook = "compat_ptrace", .c
 
 NOT_COVERED(arguments, "`/proc/PID/cmdline`, `environ` and `comm`",
 	    "`ps` reads them of everybody; the first two are followed with `--follow-arguments`");
-NOT_COVERED(tracing, "BPF programs, uprobes and perf of the guest's root that read user memory",
-	    "they copy without a function that could be trapped for them alone");
+NOT_COVERED(
+	tracing,
+	"BPF programs, uprobes, perf and `/proc/kcore`, by which the guest's root reads user memory",
+	"they copy without a function that could be trapped for them alone");

@@ -236,6 +236,13 @@ BY_ADDRESS(udp4_to_own, "udp4/by-own-address", "0.0.0.0", OWN_V4, 7102);
 BY_ADDRESS(udp6_to, "udp6/by-address", "::", "::1", 7103);
 BY_ADDRESS(udp6_to_own, "udp6/by-own-address", "::", OWN_V6, 7104);
 
+NOT_COVERED(shared_ring,
+	    "an io_uring, or its registered buffers, that two processes hold; IORING_OP_MSG_RING",
+	    "who submits a request is taken for the one who reads or sends");
+NOT_COVERED(error_queue, "the error queue of a socket that two processes hold (MSG_ERRQUEUE)",
+	    "what comes back is the sender's own; its socket is not marked by what it sends");
+NOT_COVERED(sockmap, "sockmaps, and BPF maps read and written by bpf(2)",
+	    "BPF programs of the guest's root move the bytes");
 NOT_COVERED(zcrx, "io_uring zero copy receive (IORING_OP_RECV_ZC, 6.15)",
 	    "the network card writes into the process's memory; needs a card that can");
 
