@@ -124,12 +124,12 @@ def running():
 class Kvmtaint:
     number = 0
 
-    def __init__(self, vmm=VMM):
+    def __init__(self, vmm=VMM, options=()):
         Kvmtaint.number += 1
         self.records = f"/tmp/records.{Kvmtaint.number}"
         self.since = time.monotonic()
         with open(self.records, "wb") as out, open(self.records + ".stderr", "wb") as err:
-            self.process = subprocess.Popen(["kvmtaint", "--vm", str(vmm), "--trap", KIND, "--secret", "lab=/srv/secret/"],
+            self.process = subprocess.Popen(["kvmtaint", "--vm", str(vmm), "--trap", KIND, "--secret", "lab=/srv/secret/", *options],
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                             preexec_fn=be_ordinary)
 
@@ -270,6 +270,30 @@ def kill(text, number):
     return left
 
 
+def check_options():
+    """What is said at start of a hook that is left out, and the room that the sets are given."""
+    run = Kvmtaint(options=["--without-hook", "tee", "--max-objects", "40", "--max-readers", "70"])
+    if run.wait_started() is None:
+        wrong["options"].append(f"status {run.process.wait()}: {run.said()}")
+        return
+    for name, room in ("files", 40), ("processes", 40), ("fuse", 40):
+        shown = json.loads(subprocess.run(["bpftool", "-j", "map", "show", "pinned", f"{PINS}/{name}"],
+                                          check=True, capture_output=True).stdout)
+        if shown["max_entries"] != room:
+            wrong["options"].append(f"{name}: {shown}")
+    readers = json.loads(subprocess.run(["bpftool", "-j", "map", "show", "name", "readers"],
+                                        check=True, capture_output=True).stdout)
+    if (readers if isinstance(readers, dict) else readers[0])["max_entries"] != 70:
+        wrong["options"].append(f"readers: {readers}")
+    start = json.loads(read(run.records).splitlines()[0])
+    if {"hook": "tee", "unseen": "tee()"} not in start["missing"]:
+        wrong["options"].append(f"missing: {start['missing']}")
+    if run.end():
+        wrong["options"].append(f"it ended badly: {run.said()}")
+    if "no trap for tee in this guest; not seen: tee()" not in read(run.records + ".stderr"):
+        wrong["options"].append(f"stderr: {run.said()}")
+
+
 def say(name, test, why=None):
     reasons = [why] if why else wrong[test]
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
@@ -290,6 +314,9 @@ def main():
     if not attach_seconds:
         say(f"{attaches}-attach-detach-cycles", "cycles")
         return
+    if PATCHES:
+        check_options()
+        say("options-are-taken-and-what-is-not-seen-is-said", "options")
     left = collections.Counter(kill(text, n) for n in range(kills))
     print(f"# attach: {min(attach_seconds):.1f} to {max(attach_seconds):.1f} s; kills left"
           f" {', '.join(f'{what} traps {count} times' for what, count in left.items())};"
