@@ -13,16 +13,27 @@
 
 #include "../bpf/kvmtaint.h"
 
-#define DEPTH_MAX      16 /* typedefs and qualifiers in a row, nested anonymous types */
-#define MEMBERS_BUDGET (4U << 20) /* members looked at in the life of one object */
-#define PROBES_MAX     4096 /* types of equal hash; real kernels have tens */
+#define DEPTH_MAX    16 /* typedefs and qualifiers in a row, nested anonymous types */
+#define NAME_MAX_LEN 128 /* of a struct; the longest of 5.10 to 7.3 has 65 */
 
 struct guest_types {
 	struct btf *btf;
 	uint32_t *buckets; /* hash of the name -> id of a struct or union; linear probing */
 	uint32_t mask;
-	uint32_t budget;
+	/*
+	 * Steps that are left, in the life of this object: buckets, members and typedefs looked
+	 * at. All types may have one name, and a few nest without end.
+	 */
+	size_t budget;
 };
+
+static bool take_step(struct guest_types *types)
+{
+	if (!types->budget)
+		return false;
+	types->budget--;
+	return true;
+}
 
 /* Documentation/bpf/btf.rst, "BTF Type and String Encoding". */
 static bool header_valid(const void *blob, size_t len)
@@ -72,17 +83,19 @@ static int index_structs(struct guest_types *types, uint32_t first)
 		const struct btf_type *type = btf__type_by_id(types->btf, id);
 		const char *name;
 		uint32_t slot;
-		int probes = 0;
+		size_t len;
 
 		if (!btf_is_composite(type) || !btf_vlen(type))
 			continue;
 		name = name_at(types->btf, type->name_off);
-		if (!name[0])
+		/* All names may be one that is as long as the string section. */
+		len = strnlen(name, NAME_MAX_LEN + 1);
+		if (!len || len > NAME_MAX_LEN)
 			continue;
-		slot = hash_of(name, strlen(name));
-		while (types->buckets[slot & types->mask] && ++probes < PROBES_MAX)
+		slot = hash_of(name, len);
+		while (types->buckets[slot & types->mask] && take_step(types))
 			slot++;
-		if (probes < PROBES_MAX)
+		if (!types->buckets[slot & types->mask])
 			types->buckets[slot & types->mask] = id;
 	}
 	return 0;
@@ -117,7 +130,8 @@ int guest_types_new_module(const void *blob, size_t len, struct btf *base, struc
 	types = calloc(1, sizeof(*types));
 	if (!types)
 		return -ENOMEM;
-	types->budget = MEMBERS_BUDGET;
+	/* Real kernels and modules, of 5.10 to 7.3, need at most one for 180 bytes. */
+	types->budget = len;
 	types->btf = base ? parse_split(blob, len, base) : btf__new(blob, len);
 	if (!types->btf) {
 		snprintf(why, why_len, "the BTF does not parse: %s", strerror(errno));
@@ -162,10 +176,10 @@ struct btf *guest_types_btf(const struct guest_types *types)
 }
 
 /* The type behind typedefs and qualifiers; NULL where the chain is broken or too long. */
-static const struct btf_type *bare_type(const struct btf *btf, uint32_t id)
+static const struct btf_type *bare_type(struct guest_types *types, uint32_t id)
 {
-	for (int depth = 0; depth < DEPTH_MAX; depth++) {
-		const struct btf_type *type = btf__type_by_id(btf, id);
+	for (int depth = 0; depth < DEPTH_MAX && take_step(types); depth++) {
+		const struct btf_type *type = btf__type_by_id(types->btf, id);
 
 		if (!type || (!btf_is_mod(type) && !btf_is_typedef(type)))
 			return type;
@@ -188,9 +202,8 @@ static bool find_member(struct guest_types *types, const struct btf_type *outer,
 		uint64_t offset = btf_member_bit_offset(outer, i);
 		const char *own = name_at(types->btf, member->name_off);
 
-		if (!types->budget)
+		if (!take_step(types))
 			return false;
-		types->budget--;
 		if (own[0]) {
 			if (strncmp(own, name, len) || own[len])
 				continue;
@@ -202,7 +215,7 @@ static bool find_member(struct guest_types *types, const struct btf_type *outer,
 			return true;
 		}
 		if (depth < DEPTH_MAX) {
-			const struct btf_type *inner = bare_type(types->btf, member->type);
+			const struct btf_type *inner = bare_type(types, member->type);
 
 			if (inner && btf_is_composite(inner) &&
 			    find_member(types, inner, name, len, depth + 1, bits, id)) {
@@ -220,7 +233,7 @@ static int32_t follow(struct guest_types *types, uint32_t id, const char *path, 
 	uint64_t bits = 0;
 
 	while (path < end) {
-		const struct btf_type *type = bare_type(types->btf, id);
+		const struct btf_type *type = bare_type(types, id);
 		const char *dot = memchr(path, '.', end - path);
 		size_t len = (dot ? dot : end) - path;
 
@@ -239,7 +252,7 @@ static int32_t resolve(struct guest_types *types, const char *path, const char *
 	size_t len = (dot ? dot : end) - path;
 	uint32_t slot = hash_of(path, len), id;
 
-	for (int probes = 0; probes < PROBES_MAX; probes++, slot++) {
+	for (; take_step(types); slot++) {
 		const struct btf_type *type;
 		const char *name;
 		int32_t result;
@@ -290,7 +303,7 @@ int32_t guest_types_variable_size(struct guest_types *types, const char *name)
 
 	if (id < 0)
 		return KT_ABSENT;
-	type = bare_type(types->btf, btf__type_by_id(types->btf, id)->type);
+	type = bare_type(types, btf__type_by_id(types->btf, id)->type);
 	if (!type || !(btf_is_int(type) || btf_is_composite(type)) || type->size > INT32_MAX)
 		return KT_ABSENT;
 	return type->size;
