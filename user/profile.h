@@ -32,6 +32,16 @@ struct profile_hook {
 	bool foreign; /* found[] is neither: guest ftrace, kprobe, livepatch... */
 };
 
+#define PROFILE_PARSES_MAX 64 /* of modules' types, in the life of one kernel */
+
+/* A module as the guest lists it. Its place, and that of its types, may be another's later. */
+struct profile_module {
+	uint64_t at;
+	uint64_t data; /* its BTF */
+	uint32_t size; /* bytes */
+	char name[60];
+};
+
 struct guest_profile {
 	struct kt_guest guest;
 	char release[65]; /* as uname -r */
@@ -44,8 +54,9 @@ struct guest_profile {
 	uint64_t percpu_base[KT_VCPUS_MAX]; /* by APIC id; 0: no such CPU */
 	uint32_t cpus;
 	struct kt_modules modules; /* what is built in, and what profile_learn_modules() found */
-	uint64_t newest_module; /* in the guest's list, when that was last looked at */
-	unsigned int module_parses; /* of BTF, since the kernel was found */
+	struct profile_module newest_module; /* in the guest's list, when all of that was seen */
+	struct profile_module parsed[PROFILE_PARSES_MAX]; /* all 0: could not be read */
+	size_t parse_count;
 	struct profile_step steps[PROFILE_STEPS_MAX];
 	size_t step_count;
 	struct kallsyms *symbols;

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MODULES_MAX 4096
+#define MODULES_MAX 1024 /* a desktop has 300 */
 #define NAME_LEN    56 /* MODULE_NAME_LEN on 64 bits */
-#define BTF_MAX	    (4U << 20) /* bytes of a module; those of 7.3 that are asked for have 50 KB */
-#define PARSES_MAX  64 /* in the life of one kernel */
+#define BTF_MAX	    (4U << 20) /* bytes of a module; of those that are asked for, 169 KB (6.18) */
 
 static const struct {
 	const char *module, *names;
@@ -56,63 +55,116 @@ static bool is_unknown(struct kt_modules *modules, const char *name)
 	return is_wanted;
 }
 
-/* The BTF of a module, whose struct btf is at btf; NULL: it cannot be read, or is nonsense. */
-static struct guest_types *types_of(struct guest_mem *mem, const struct kt_guest *guest,
-				    uint64_t btf, struct btf *base)
+/* Whether the guest has what is asked of its list of modules. */
+static bool has_list(const struct kt_guest *guest)
 {
-	struct guest_types *types = NULL;
-	uint64_t data = 0;
-	uint32_t size = 0;
-	char why[120];
-	void *blob;
-
-	if (guest_read(mem, guest, GVA(btf + guest->btf_data), &data, 8) ||
-	    guest_read(mem, guest, GVA(btf + guest->btf_data_size), &size, 4) || !size ||
-	    size > BTF_MAX)
-		return NULL;
-	blob = malloc(size);
-	if (!blob)
-		return NULL;
-	if (guest_read(mem, guest, GVA(data), blob, size) ||
-	    guest_types_new_module(blob, size, base, &types, why, sizeof(why)))
-		types = NULL;
-	free(blob);
-	return types;
+	return guest->sym_btf_modules && guest->btf_module_list != KT_ABSENT &&
+	       guest->btf_module_btf != KT_ABSENT && guest->btf_data != KT_ABSENT &&
+	       guest->btf_data_size != KT_ABSENT && guest->btf_name != KT_ABSENT;
 }
 
-/* A module is in the list once its BTF is whole. base: the kernel's own types. */
+/* The module whose place in the list is at. False: it cannot be read. */
+static bool read_module(struct guest_mem *mem, const struct kt_guest *guest, uint64_t at,
+			struct profile_module *out)
+{
+	uint64_t module = at - guest->btf_module_list, btf;
+
+	*out = (struct profile_module){ .at = at };
+	return !guest_read(mem, guest, GVA(module + guest->btf_module_btf), &btf, 8) &&
+	       !guest_read(mem, guest, GVA(btf + guest->btf_name), out->name, NAME_LEN) &&
+	       !guest_read(mem, guest, GVA(btf + guest->btf_data), &out->data, 8) &&
+	       !guest_read(mem, guest, GVA(btf + guest->btf_data_size), &out->size, 4);
+}
+
+static bool is_same(const struct profile_module *a, const struct profile_module *b)
+{
+	return a->at == b->at && a->data == b->data && a->size == b->size &&
+	       !strcmp(a->name, b->name);
+}
+
+/* What takes up the modules of one walk over the list. */
+struct learning {
+	struct guest_mem *mem;
+	struct guest_profile *profile;
+	struct btf *base; /* the kernel's own types */
+	bool learned; /* something new */
+	bool unfinished; /* something is left for the next walk */
+};
+
+static bool was_parsed(const struct guest_profile *profile, const struct profile_module *module)
+{
+	for (size_t i = 0; i < profile->parse_count; i++)
+		if (is_same(&profile->parsed[i], module))
+			return true;
+	return false;
+}
+
+/* A module is in the list once its BTF is whole. */
+static void parse(struct learning *l, const struct profile_module *module)
+{
+	struct guest_profile *profile = l->profile;
+	struct guest_types *types = NULL;
+	char why[120];
+	void *blob = malloc(module->size);
+
+	if (!blob) {
+		l->unfinished = true;
+		return;
+	}
+	if (guest_read(l->mem, &profile->guest, GVA(module->data), blob, module->size)) {
+		/* It went meanwhile, or is forged: it counts, or it would be read for ever. */
+		profile->parsed[profile->parse_count++] = (struct profile_module){ 0 };
+		l->unfinished = true;
+	} else {
+		profile->parsed[profile->parse_count++] = *module;
+		if (!guest_types_new_module(blob, module->size, l->base, &types, why, sizeof(why)))
+			l->learned |= take(&profile->modules, types, module->name);
+	}
+	guest_types_free(types);
+	free(blob);
+}
+
+/* The list from at on. False: it cannot be read to its end; if it has none, it was read. */
+static bool walk(struct learning *l, uint64_t at)
+{
+	const struct kt_guest *guest = &l->profile->guest;
+	struct profile_module module;
+
+	for (unsigned int i = 0; at != guest->sym_btf_modules && i < MODULES_MAX; i++) {
+		if (!read_module(l->mem, guest, at, &module) ||
+		    guest_read(l->mem, guest, GVA(at), &at, 8))
+			return false;
+		if (module.size && module.size <= BTF_MAX &&
+		    l->profile->parse_count < PROFILE_PARSES_MAX &&
+		    is_unknown(&l->profile->modules, module.name) &&
+		    !was_parsed(l->profile, &module))
+			parse(l, &module);
+	}
+	return true;
+}
+
+/*
+ * New modules come to the front of the list. It changes under the walk: what was not seen whole
+ * is looked at again by the next call.
+ */
 static bool learn(struct guest_mem *mem, struct guest_profile *profile, struct btf *base)
 {
 	const struct kt_guest *guest = &profile->guest;
-	uint64_t head = guest->sym_btf_modules, at, btf;
-	unsigned int count = 0;
-	char name[NAME_LEN + 1] = "";
-	bool learned = false;
+	struct learning l = { .mem = mem, .profile = profile, .base = base };
+	struct profile_module first;
+	uint64_t at;
 
-	if (!head || guest->btf_module_list == KT_ABSENT || guest->btf_module_btf == KT_ABSENT ||
-	    guest->btf_data == KT_ABSENT || guest->btf_data_size == KT_ABSENT ||
-	    guest->btf_name == KT_ABSENT || guest_read(mem, guest, GVA(head), &at, 8) ||
-	    at == profile->newest_module)
+	if (!has_list(guest) || guest_read(mem, guest, GVA(guest->sym_btf_modules), &at, 8))
 		return false;
-	profile->newest_module = at;
-	/* The list may be forged: of one name without end, anew each second, a ring without the
-	 * head. */
-	while (at != head && count++ < MODULES_MAX && profile->module_parses < PARSES_MAX) {
-		uint64_t module = at - guest->btf_module_list;
-		struct guest_types *types;
-
-		if (guest_read(mem, guest, GVA(module + guest->btf_module_btf), &btf, 8) ||
-		    guest_read(mem, guest, GVA(btf + guest->btf_name), name, NAME_LEN) ||
-		    guest_read(mem, guest, GVA(at), &at, 8))
-			break;
-		if (!is_unknown(&profile->modules, name))
-			continue;
-		types = types_of(mem, guest, btf, base);
-		learned |= types && take(&profile->modules, types, name);
-		guest_types_free(types);
-		profile->module_parses++;
-	}
-	return learned;
+	if (at == guest->sym_btf_modules)
+		first = (struct profile_module){ .at = at };
+	else if (!read_module(mem, guest, at, &first))
+		return false;
+	if (is_same(&first, &profile->newest_module))
+		return false;
+	if (walk(&l, at) && !l.unfinished)
+		profile->newest_module = first;
+	return l.learned;
 }
 
 bool profile_learn_modules(struct guest_mem *mem, struct guest_profile *profile)

@@ -90,6 +90,26 @@ static inline void restore(struct world *w)
 	}
 }
 
+static inline uint64_t direct(const struct world *w, uint64_t gpa)
+{
+	return w->profile->guest.direct_map + gpa;
+}
+
+/* Guest address of pages that hold nothing. */
+static inline uint64_t scratch(const struct world *w, size_t pages)
+{
+	static const char zeros[PAGE];
+	size_t run = 0;
+
+	for (uint64_t at = 0x1000000; at < w->size; at += PAGE) {
+		run = memcmp(w->ram + at, zeros, PAGE) ? 0 : run + 1;
+		if (run == pages)
+			return direct(w, at - (pages - 1) * PAGE);
+	}
+	fail_msg("%s: no %zu empty pages", w->series, pages);
+	return 0;
+}
+
 static inline uint64_t find_task(const struct world *w, uint32_t pid)
 {
 	const struct kt_guest *g = &w->profile->guest;

@@ -8,27 +8,7 @@
 #define TARGETS_MAX 4096
 #define SECONDS_MAX 60 /* of a hostile scan; a slow machine under load takes 20 */
 
-static uint64_t direct(const struct world *w, uint64_t gpa)
-{
-	return w->profile->guest.direct_map + gpa;
-}
-
 /* --- a guest that lies ---------------------------------------------------- */
-
-/* Guest address of pages that hold nothing. */
-static uint64_t scratch(const struct world *w, size_t pages)
-{
-	static const char zeros[PAGE];
-	size_t run = 0;
-
-	for (uint64_t at = 0x1000000; at < w->size; at += PAGE) {
-		run = memcmp(w->ram + at, zeros, PAGE) ? 0 : run + 1;
-		if (run == pages)
-			return direct(w, at - (pages - 1) * PAGE);
-	}
-	fail_msg("%s: no %zu empty pages", w->series, pages);
-	return 0;
-}
 
 static void task_list_cycle(struct world *w)
 {

@@ -245,7 +245,8 @@ static void test_module_positions(void **state)
 	memset(&profile->modules, 0xff, sizeof(known));
 	assert_false(profile_learn_modules(image->mem, profile));
 	settled = profile_modules(profile);
-	profile->newest_module = 0;
+	profile->newest_module = (struct profile_module){ 0 };
+	profile->parse_count = 0;
 	assert_int_equal(profile_learn_modules(image->mem, profile), has_any);
 	assert_false(profile_learn_modules(image->mem, profile));
 #define GUEST_MODULE_FIELD(id, from, names)                                                        \

@@ -284,10 +284,10 @@ static void test_forged_modules(void **state)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		put(image, SPARE_GPA + 512 + guest->btf_data_size, &sizes[i], 4);
 		lists_modules(image, ring);
-		profile->newest_module = 0;
-		profile->module_parses = 0;
+		profile->newest_module = (struct profile_module){ 0 };
+		profile->parse_count = 0;
 		assert_false(profile_learn_modules(image->mem, profile));
-		assert_true(profile->module_parses <= 64);
+		assert_true(profile->parse_count <= 64);
 	}
 	/* Nobody has an address like these. */
 	lists_modules(image, 1);
@@ -295,11 +295,11 @@ static void test_forged_modules(void **state)
 	lists_modules(image, UINT64_MAX - 7);
 	assert_false(profile_learn_modules(image->mem, profile));
 	/* However often it comes with something new, it is read so often and no more. */
-	profile->module_parses = 64;
+	profile->parse_count = 64;
 	restore(image, physical(image, guest->sym_btf_modules).v, 8);
 	assert_false(profile_learn_modules(image->mem, profile));
-	profile->module_parses = 0;
-	profile->newest_module = 0;
+	profile->parse_count = 0;
+	profile->newest_module = (struct profile_module){ 0 };
 	assert_true(profile_learn_modules(image->mem, profile));
 	profile->modules = known;
 	restore(image, SPARE_GPA, PAGE);

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Types that a guest made up to cost time: of the kernel, and of modules. */
+/* Types that a guest made up to cost time, and lists of modules that change under the reader. */
 #include <bpf/btf.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <cmocka.h>
+#include <bpf/libbpf.h>
 
-#include "bpf/kvmtaint.h"
+#include "attach_world.h"
 #include "user/guest_types.h"
 
 #define QUESTIONS 300 /* as many as a profile asks */
+
+/* --- types --------------------------------------------------------------- */
 
 struct blob {
 	uint8_t *bytes;
@@ -164,6 +158,172 @@ static void what_is_asked_for_is_found(void **state)
 	free(blob.bytes);
 }
 
+/* --- modules ------------------------------------------------------------- */
+
+/* What the modules of each world teach. */
+static struct kt_modules taught[IMAGE_COUNT];
+
+static bool learn(struct world *w)
+{
+	return profile_learn_modules(w->mem, w->profile);
+}
+
+static void forget(struct world *w)
+{
+	struct guest_profile *profile = w->profile;
+
+	memset(&profile->modules, 0xff, sizeof(profile->modules));
+	memset(&profile->newest_module, 0, sizeof(profile->newest_module));
+	memset(profile->parsed, 0, sizeof(profile->parsed));
+	profile->parse_count = 0;
+}
+
+static bool knows_all(const struct world *w)
+{
+	return !memcmp(&w->profile->modules, &taught[w - worlds], sizeof(taught[0]));
+}
+
+static int setup_modules(void **state)
+{
+	int rc = setup(state);
+
+	for (size_t i = 0; i < IMAGE_COUNT; i++) {
+		if (!worlds[i].mem)
+			continue;
+		forget(&worlds[i]);
+		learn(&worlds[i]);
+		taught[i] = worlds[i].profile->modules;
+	}
+	return rc;
+}
+
+/* A world of which nothing is known that modules teach. */
+static struct world *modules_of(void **state)
+{
+	struct world *w = world(state);
+
+	forget(w);
+	return w;
+}
+
+/* The struct btf of a module, and the module's place in the list. */
+static uint64_t find_module(const struct world *w, const char *name, uint64_t *at)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t btf;
+
+	for (*at = peek(w, g->sym_btf_modules, 8); *at != g->sym_btf_modules;
+	     *at = peek(w, *at, 8)) {
+		btf = peek(w, *at - g->btf_module_list + g->btf_module_btf, 8);
+		if (!strcmp(host(w, btf + g->btf_name), name))
+			return btf;
+	}
+	fail_msg("%s: no module %s", w->series, name);
+	return 0;
+}
+
+/*
+ * Puts a module in front of the list: itself and its struct btf in page. Its types have size
+ * bytes at data.
+ */
+static void add_module(struct world *w, uint64_t page, const char *name, uint64_t data,
+		       uint64_t size)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t btf = page + PAGE / 2, bytes = 0;
+
+	memcpy(&bytes, name, strlen(name));
+	poke(w, page + g->btf_module_list, peek(w, g->sym_btf_modules, 8));
+	poke(w, page + g->btf_module_btf, btf);
+	poke(w, btf + g->btf_data_size, size);
+	poke(w, btf + g->btf_data, data);
+	poke(w, btf + g->btf_name, bytes);
+	poke(w, g->sym_btf_modules, page + g->btf_module_list);
+}
+
+static void what_could_not_be_read_is_read_later(void **state)
+{
+	struct world *w = modules_of(state);
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t at, btf = find_module(w, "loop", &at);
+	const uint64_t places[] = {
+		g->sym_btf_modules, /* the head */
+		at, /* the module behind */
+		at - g->btf_module_list + g->btf_module_btf,
+		btf + g->btf_data,
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		forget(w);
+		poke(w, places[i], 0xffffdeadbeef0000);
+		learn(w);
+		assert_false(knows_all(w));
+		restore(w);
+		assert_true(learn(w));
+		assert_true(knows_all(w));
+		assert_false(learn(w));
+	}
+}
+
+/* The list is empty but for one, and that is freed; its memory is another's then. */
+static void a_module_in_the_place_of_another_is_seen(void **state)
+{
+	struct world *w = modules_of(state);
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t at, btf = find_module(w, "loop", &at), page = scratch(w, 1);
+	uint64_t data = peek(w, btf + g->btf_data, 8), size = peek(w, btf + g->btf_data_size, 4);
+	const struct {
+		const char *name;
+		uint64_t data, size;
+	} before[] = { { "pool", data, size }, { "loop", page, size }, { "loop", data, 30 } };
+
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		forget(w);
+		poke(w, g->sym_btf_modules, g->sym_btf_modules);
+		assert_false(learn(w));
+		add_module(w, page, before[i].name, before[i].data, before[i].size);
+		assert_false(learn(w));
+		poke(w, g->sym_btf_modules, g->sym_btf_modules);
+		add_module(w, page, "loop", data, size);
+		assert_true(learn(w));
+		assert_int_equal(w->profile->modules.loop_file, taught[w - worlds].loop_file);
+		restore(w);
+	}
+}
+
+/* A walk that comes to no end is tried again at each call, and costs each little. */
+static void a_list_that_is_never_whole_costs_little(void **state)
+{
+	enum { MODULES = 1023 };
+	struct world *w = modules_of(state);
+	uint64_t pages = scratch(w, MODULES);
+	double from, seconds = 0;
+
+	poke(w, w->profile->guest.sym_btf_modules, 0xffffdeadbeef0000);
+	for (int i = 0; i < MODULES; i++)
+		add_module(w, pages + i * PAGE, "loop", pages, 24);
+	for (int i = 0; i < 5; i++) {
+		from = cpu_seconds();
+		assert_false(learn(w));
+		seconds = cpu_seconds() - from;
+		assert_true(seconds < 1);
+	}
+	print_message("             %s: %.3f s a walk\n", w->series, seconds);
+	assert_int_equal(w->profile->parse_count, PROFILE_PARSES_MAX);
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return 0;
+}
+
+/* Modules of 5.10 have no types. */
+#define EACH_WITH_TYPES(test)                                                                      \
+	cmocka_unit_test_prestate_setup_teardown(test, NULL, undo, &worlds[1]),                    \
+		cmocka_unit_test_prestate_setup_teardown(test, NULL, undo, &worlds[2]),            \
+		cmocka_unit_test_prestate_setup_teardown(test, NULL, undo, &worlds[3]),            \
+		cmocka_unit_test_prestate_setup_teardown(test, NULL, undo, &worlds[4])
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,7 +331,11 @@ int main(void)
 		cmocka_unit_test(a_name_that_all_types_have),
 		cmocka_unit_test(types_that_nest_without_end),
 		cmocka_unit_test(what_is_asked_for_is_found),
+		EACH_WITH_TYPES(what_could_not_be_read_is_read_later),
+		EACH_WITH_TYPES(a_module_in_the_place_of_another_is_seen),
+		EACH_WITH_TYPES(a_list_that_is_never_whole_costs_little),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	libbpf_set_print(quiet);
+	return cmocka_run_group_tests(tests, setup_modules, teardown);
 }
