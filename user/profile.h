@@ -118,7 +118,8 @@ int guest_profile_cpus(struct guest_mem *mem, const struct guest_profile *profil
 
 /*
  * Modules come: takes positions that are not known yet from the BTF of those that are loaded
- * now. Whether there is something new; cheap where no module came since the last call.
+ * now. Whether there is something new; cheap where no module came since the last call. What would
+ * take too long is left to the next call; all that real modules have is not.
  */
 bool profile_learn_modules(struct guest_mem *mem, struct guest_profile *profile);
 

@@ -8,7 +8,7 @@
 
 #define MODULES_MAX 1024 /* a desktop has 300 */
 #define NAME_LEN    56 /* MODULE_NAME_LEN on 64 bits */
-#define BTF_MAX	    (4U << 20) /* bytes of a module; of those that are asked for, 169 KB (6.18) */
+#define BTF_MAX	    (4U << 20) /* bytes, of one call; 6.18 has 340 KB of all that are asked for */
 
 static const struct {
 	const char *module, *names;
@@ -87,6 +87,7 @@ struct learning {
 	struct guest_mem *mem;
 	struct guest_profile *profile;
 	struct btf *base; /* the kernel's own types */
+	size_t left; /* bytes of BTF that may still be parsed */
 	bool learned; /* something new */
 	bool unfinished; /* something is left for the next walk */
 };
@@ -99,18 +100,27 @@ static bool was_parsed(const struct guest_profile *profile, const struct profile
 	return false;
 }
 
+/* Whether there is something to learn from the module. */
+static bool worth_parsing(struct guest_profile *profile, const struct profile_module *module)
+{
+	return module->size && module->size <= BTF_MAX &&
+	       profile->parse_count < PROFILE_PARSES_MAX &&
+	       is_unknown(&profile->modules, module->name) && !was_parsed(profile, module);
+}
+
 /* A module is in the list once its BTF is whole. */
 static void parse(struct learning *l, const struct profile_module *module)
 {
 	struct guest_profile *profile = l->profile;
 	struct guest_types *types = NULL;
 	char why[120];
-	void *blob = malloc(module->size);
+	void *blob = module->size <= l->left ? malloc(module->size) : NULL;
 
 	if (!blob) {
 		l->unfinished = true;
 		return;
 	}
+	l->left -= module->size;
 	if (guest_read(l->mem, &profile->guest, GVA(module->data), blob, module->size)) {
 		/* It went meanwhile, or is forged: it counts, or it would be read for ever. */
 		profile->parsed[profile->parse_count++] = (struct profile_module){ 0 };
@@ -134,10 +144,7 @@ static bool walk(struct learning *l, uint64_t at)
 		if (!read_module(l->mem, guest, at, &module) ||
 		    guest_read(l->mem, guest, GVA(at), &at, 8))
 			return false;
-		if (module.size && module.size <= BTF_MAX &&
-		    l->profile->parse_count < PROFILE_PARSES_MAX &&
-		    is_unknown(&l->profile->modules, module.name) &&
-		    !was_parsed(l->profile, &module))
+		if (worth_parsing(l->profile, &module))
 			parse(l, &module);
 	}
 	return true;
@@ -145,12 +152,13 @@ static bool walk(struct learning *l, uint64_t at)
 
 /*
  * New modules come to the front of the list. It changes under the walk: what was not seen whole
- * is looked at again by the next call.
+ * is looked at again by the next call, and so is what would take too long: a VM may stand
+ * meanwhile.
  */
 static bool learn(struct guest_mem *mem, struct guest_profile *profile, struct btf *base)
 {
 	const struct kt_guest *guest = &profile->guest;
-	struct learning l = { .mem = mem, .profile = profile, .base = base };
+	struct learning l = { .mem = mem, .profile = profile, .base = base, .left = BTF_MAX };
 	struct profile_module first;
 	uint64_t at;
 

@@ -41,8 +41,11 @@ static struct blob blob_of(const void *types, size_t len, size_t name_len, size_
 	return blob;
 }
 
-/* As many structs as go into size bytes, all of one name. */
-static struct blob one_name(size_t name_len, size_t size)
+/*
+ * As many structs as go into size bytes, all of one name. base: how long the strings are that
+ * come before, of a module's the kernel's own.
+ */
+static struct blob one_name(size_t name_len, size_t size, uint32_t base)
 {
 	size_t count =
 		(size - sizeof(struct btf_header) - name_len - 2) / sizeof(struct one_member);
@@ -51,7 +54,7 @@ static struct blob one_name(size_t name_len, size_t size)
 
 	assert_non_null(types);
 	for (size_t i = 0; i < count; i++) {
-		types[i].type.name_off = types[i].member.name_off = 1;
+		types[i].type.name_off = types[i].member.name_off = base + 1;
 		types[i].type.info = BTF_KIND_STRUCT << 24 | 1;
 	}
 	blob = blob_of(types, count * sizeof(*types), name_len, size);
@@ -110,7 +113,7 @@ static double seconds_of(const struct blob *blob, int name_len)
 static void a_name_of_megabytes_that_all_types_have(void **state)
 {
 	for (size_t size = 1 << 20; size <= 4 << 20; size *= 2) {
-		struct blob blob = one_name(size / 2, size);
+		struct blob blob = one_name(size / 2, size, 0);
 
 		assert_true(seconds_of(&blob, 100) < 1);
 		free(blob.bytes);
@@ -119,7 +122,7 @@ static void a_name_of_megabytes_that_all_types_have(void **state)
 
 static void a_name_that_all_types_have(void **state)
 {
-	struct blob blob = one_name(100, 64 << 20);
+	struct blob blob = one_name(100, 64 << 20, 0);
 
 	assert_true(seconds_of(&blob, 100) < 4);
 	free(blob.bytes);
@@ -312,6 +315,39 @@ static void a_list_that_is_never_whole_costs_little(void **state)
 	assert_int_equal(w->profile->parse_count, PROFILE_PARSES_MAX);
 }
 
+/*
+ * Twenty modules with 4 MiB of types each that teach nothing, before those of the guest: no call
+ * takes long, each goes on where the last had to end, and in the end all is known.
+ */
+static void modules_of_many_types_do_not_take_one_call(void **state)
+{
+	enum { MODULES = 20, SIZE = 4 << 20 };
+	struct world *w = modules_of(state);
+	uint64_t data = scratch(w, SIZE / PAGE + MODULES), pages = data + SIZE;
+	uint32_t base =
+		peek(w, w->profile->guest.sym_start_btf + offsetof(struct btf_header, str_len), 4);
+	struct blob blob = one_name(100, SIZE, base);
+	double from, seconds, worst = 0;
+	int calls = 0;
+
+	memcpy(host(w, data), blob.bytes, SIZE);
+	for (int i = 0; i < MODULES; i++)
+		add_module(w, pages + i * PAGE, "loop", data, SIZE);
+	for (; calls <= MODULES && !knows_all(w); calls++) {
+		from = cpu_seconds();
+		learn(w);
+		seconds = cpu_seconds() - from;
+		worst = seconds > worst ? seconds : worst;
+	}
+	memset(host(w, data), 0, SIZE);
+	free(blob.bytes);
+	print_message("             %s: %d calls, %.3f s at most\n", w->series, calls, worst);
+	assert_true(knows_all(w));
+	assert_true(worst < 1);
+	assert_int_equal(calls, MODULES + 1);
+	assert_false(learn(w));
+}
+
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
 	return 0;
@@ -334,6 +370,7 @@ int main(void)
 		EACH_WITH_TYPES(what_could_not_be_read_is_read_later),
 		EACH_WITH_TYPES(a_module_in_the_place_of_another_is_seen),
 		EACH_WITH_TYPES(a_list_that_is_never_whole_costs_little),
+		EACH_WITH_TYPES(modules_of_many_types_do_not_take_one_call),
 	};
 
 	libbpf_set_print(quiet);
