@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -22,10 +23,14 @@
 
 /* --- sets ---------------------------------------------------------------- */
 
+/* The guest chooses a and b, but cannot know which have slots that are near each other. */
 static size_t pair_slot(const struct pair_set *set, uint64_t a, uint64_t b)
 {
-	uint64_t hash = (a ^ b << 1) * 0x9e3779b97f4a7c15ULL;
-	size_t slot = hash >> 32 & (set->size - 1);
+	unsigned __int128 product = a ^ set->secret[0];
+	size_t slot;
+
+	product *= b ^ set->secret[1];
+	slot = (size_t)(product ^ product >> 64) & (set->size - 1);
 
 	while (set->slots[slot].a && (set->slots[slot].a != a || set->slots[slot].b != b))
 		slot = (slot + 1) & (set->size - 1);
@@ -41,6 +46,8 @@ static int pair_set_grow(struct pair_set *set)
 {
 	struct pair_set bigger = { .size = set->size ? set->size * 2 : 64, .count = set->count };
 
+	if (getrandom(bigger.secret, sizeof(bigger.secret), 0) != sizeof(bigger.secret))
+		return -EIO;
 	bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
 	if (!bigger.slots)
 		return -ENOMEM;
@@ -58,9 +65,10 @@ static int pair_set_grow(struct pair_set *set)
 int pair_set_add(struct pair_set *set, uint64_t a, uint64_t b)
 {
 	size_t slot;
+	int err = set->count * 2 >= set->size ? pair_set_grow(set) : 0;
 
-	if (set->count * 2 >= set->size && pair_set_grow(set))
-		return -ENOMEM;
+	if (err)
+		return err;
 	slot = pair_slot(set, a, b);
 	if (set->slots[slot].a)
 		return 0;
@@ -84,7 +92,7 @@ void pair_set_clear(struct pair_set *set)
 	set->count = 0;
 }
 
-/* As pair_set_add(), with out-of-memory as the end of the scan. */
+/* As pair_set_add(), with an error as the end of the scan. */
 static bool add_new(struct attach_walk *walk, struct pair_set *set, uint64_t a, uint64_t b)
 {
 	int rc = pair_set_add(set, a, b);

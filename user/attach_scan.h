@@ -43,7 +43,7 @@ struct attach_scan_result {
  * file that it closed before.
  *
  * 0; fn's negative value; -EPROTO: the profile has offsets that cannot be;
- * -ENOMEM. *out is set in all cases.
+ * -ENOMEM; -EIO: no randomness. *out is set in all cases.
  */
 int attach_scan(struct guest_mem *mem, const struct guest_profile *profile, attach_scan_fn fn,
 		void *ctx, struct attach_scan_result *out);

@@ -16,10 +16,11 @@ struct pair {
 struct pair_set {
 	struct pair *slots;
 	size_t size, count; /* size: a power of two, or 0 */
+	uint64_t secret[2]; /* what the order of the slots depends on; another with each size */
 };
 
 bool pair_set_has(const struct pair_set *set, uint64_t a, uint64_t b);
-/* 1: added; 0: was there; -ENOMEM. */
+/* 1: added; 0: was there; -ENOMEM, or -EIO where there is no randomness. */
 int pair_set_add(struct pair_set *set, uint64_t a, uint64_t b);
 void pair_set_clear(struct pair_set *set);
 
@@ -35,7 +36,7 @@ struct attach_walk {
 	void *ctx;
 	struct attach_scan_result *result;
 	uint64_t reads_left;
-	int end; /* what ends the whole scan: fn's value, or -ENOMEM; 0: go on */
+	int end; /* what ends the whole scan: fn's value, or pair_set_add()'s; 0: go on */
 	struct span task_span, vma_span;
 	struct pair_set known; /* (leader, tgid) of all rounds */
 	/* Of the process at hand. */

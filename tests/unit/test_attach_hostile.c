@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "attach_world.h"
+#include "user/attach_scan_internal.h"
 
 #define TARGETS_MAX 4096
 #define SECONDS_MAX 60 /* of a hostile scan; a slow machine under load takes 20 */
@@ -272,6 +273,39 @@ static void a_thread_of_another_process_lends_its_files_to_nobody(void **state)
 	assert_int_equal(calls_with_any(w, w->bystander, plain), 1);
 }
 
+/* CPU time of a set of as many files as a process may well have open, so far from each other. */
+static double seconds_of_a_set(uint64_t stride)
+{
+	enum { FILES = 1 << 17 };
+	struct pair_set set = { 0 };
+	double from = cpu_seconds();
+
+	for (uint64_t i = 1; i <= FILES; i++) {
+		assert_false(pair_set_has(&set, i * stride, 0));
+		assert_int_equal(pair_set_add(&set, i * stride, 0), 1);
+	}
+	for (uint64_t i = 1; i <= FILES; i++)
+		assert_int_equal(pair_set_add(&set, i * stride, 0), 0);
+	assert_int_equal(set.count, FILES);
+	pair_set_clear(&set);
+	return cpu_seconds() - from;
+}
+
+/* A guest may put its files where it likes. */
+static void no_distance_of_addresses_makes_a_set_slow(void **state)
+{
+	/* The last one times 0x9e3779b97f4a7c15, which many a hash multiplies by, is 1. */
+	const uint64_t strides[] = { 1,		 64,	     256,	 4096,
+				     1ULL << 21, 1ULL << 32, 1ULL << 46, 0xf1de83e19937733dULL };
+
+	for (size_t i = 0; i < sizeof(strides) / sizeof(strides[0]); i++) {
+		double seconds = seconds_of_a_set(strides[i]);
+
+		if (seconds > 1)
+			fail_msg("%#lx: %.1f s", strides[i], seconds);
+	}
+}
+
 /* --- a guest that changes under the scan ----------------------------------- */
 
 struct storm {
@@ -442,6 +476,7 @@ static void a_guest_made_to_be_endless_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_distance_of_addresses_makes_a_set_slow),
 		EACH(every_lie_is_counted_and_hides_nothing_else),
 		EACH(a_thread_of_another_process_lends_its_files_to_nobody),
 		EACH(random_memory_never_hangs_or_crashes_it),

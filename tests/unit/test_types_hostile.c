@@ -86,14 +86,6 @@ static struct blob tree(void)
 	return blob_of(&types, sizeof(types), 3, sizeof(types) + 64);
 }
 
-static double cpu_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
 /* How long it takes to find out that there is no member "b" in struct "aaa...". */
 static double seconds_of(const struct blob *blob, int name_len)
 {
