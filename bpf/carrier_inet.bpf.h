@@ -60,6 +60,18 @@ __noinline int leak(struct event *e, u64 sk, u32 kind, u64 bytes)
 	return 0;
 }
 
+/*
+ * A walk that ended at its bound is said now, and what nobody was found for is a
+ * leak: else its verdict would be void. True: it did.
+ */
+static __always_inline bool bound_is_said(struct event *e)
+{
+	if (e->failed != KT_LOST_WALK_BOUND)
+		return false;
+	event_say_lost(e);
+	return true;
+}
+
 /* Gives the actor's labels to each receiver that was found. */
 static __always_inline void receivers_join(struct event *e)
 {
@@ -240,7 +252,7 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 {
 	struct kt_object_key key = { .gva = sk };
 	struct kt_route *route, *fresh;
-	bool early;
+	bool early, at_bound;
 	u8 state;
 
 	if (!e)
@@ -269,12 +281,13 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 		early_drop(sk);
 		return 0;
 	}
-	if (e->failed)
+	if (e->failed && e->failed != KT_LOST_WALK_BOUND)
 		return 0;
 	fresh->leak_kind = is_own_address(e) ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE;
+	at_bound = bound_is_said(e);
 	if (early || e->request_seen || state == TCP_SYN_RECV) {
 		early_add(e, sk);
-	} else {
+	} else if (!at_bound) {
 		early_drop(sk);
 		route_learn(e, sk);
 	}
@@ -349,6 +362,7 @@ static __always_inline u32 udp_deliver(struct event *e)
 	u64 now = bpf_ktime_get_ns(), *until;
 
 	e->found_group = 0;
+	e->udp_unused = 0;
 	elsewhere_key(e, &key);
 	until = bpf_map_lookup_elem(&elsewhere, &key);
 	if (until && now < *until)
@@ -399,6 +413,16 @@ static __always_inline void udp_remember(struct event *e, u64 sk)
 		bpf_map_update_elem(&routes, &key, fresh, BPF_ANY);
 }
 
+/* What is sent is a leak of this kind; 0: it is none. */
+static __always_inline void send_leaks(struct event *e, u64 sk, u32 kind, u64 bytes)
+{
+	if (!kind)
+		return;
+	bound_is_said(e);
+	if (!e->failed)
+		leak(e, sk, kind, bytes);
+}
+
 static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size)
 {
 	u32 protocol = g16(e, sk + guest.sk_protocol), kind;
@@ -419,8 +443,7 @@ static __always_inline void inet_send(struct event *e, u64 sk, u64 msg, u64 size
 		/* What a raw socket has there is its protocol, a ping socket its identifier. */
 		e->from.port = e->to.port = 0;
 	}
-	if (kind && !e->failed)
-		leak(e, sk, kind, size);
+	send_leaks(e, sk, kind, size);
 }
 
 /* --- address translation --------------------------------------------------------- */
@@ -447,8 +470,7 @@ static __always_inline void udp_is_translated(struct event *e, u64 sk, u64 udp)
 	if (udp_is_as_remembered(e, sk))
 		return;
 	kind = udp_deliver(e);
-	if (kind && !e->failed)
-		leak(e, sk, kind, __builtin_bswap16(g16(e, udp + UDP_LENGTH)) - 8);
+	send_leaks(e, sk, kind, __builtin_bswap16(g16(e, udp + UDP_LENGTH)) - 8);
 }
 
 /*

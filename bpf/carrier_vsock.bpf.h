@@ -70,10 +70,9 @@ static __always_inline void vsock_send(struct event *e, u64 sk, u64 msg, u64 siz
 	vsock_endpoint(e, &e->to, named ? name : remote);
 	if (g16(e, sk + guest.sk_type) != SOCK_DGRAM && vsock_receiver_join(e, sk))
 		return;
-	if (!e->failed)
-		leak(e, sk,
-		     (u32)low(&e->to) == VMADDR_CID_LOCAL ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE,
-		     size);
+	send_leaks(e, sk,
+		   (u32)low(&e->to) == VMADDR_CID_LOCAL ? KT_LEAK_UNRESOLVED : KT_LEAK_REMOTE,
+		   size);
 }
 
 #endif

@@ -11,6 +11,42 @@
 #define DEVICES_MAX   256 /* of one network namespace */
 #define ADDRESSES_MAX 64 /* of one device */
 
+/* --- how much one event looks at ------------------------------------------- */
+
+/*
+ * Reads of guest memory that an event looks through the guest's tables and lists
+ * with: each walk has a bound, but one may be within another, and a hostile guest
+ * would have a CPU of the host stand in their product for hours, interrupts off. An
+ * honest guest's 524,288 buckets with 150,000 sockets are less.
+ */
+#define SCAN_READS (1 << 19)
+#define READ_WALK  6 /* of an address out of the direct map: by page tables */
+
+/* Before a walk: the event's reads are counted from its first on. */
+static __always_inline void scan_open(struct event *e)
+{
+	if (e->scan_event != e->id) {
+		e->scan_event = e->id;
+		e->scan_left = SCAN_READS;
+	}
+}
+
+static __always_inline u32 read_cost(u64 gva)
+{
+	return gva - guest.direct_map < guest.direct_map_size ? 1 : READ_WALK;
+}
+
+/* What costs so many reads, at gva, is about to be looked at; false: that is too much. */
+static __always_inline bool scan_goes_on(struct event *e, u32 reads, u64 gva)
+{
+	if (e->scan_left < reads) {
+		event_fail(e, KT_LOST_WALK_BOUND, gva);
+		return false;
+	}
+	e->scan_left -= reads;
+	return true;
+}
+
 /* --- endpoints ----------------------------------------------------------- */
 
 static __always_inline u64 low(const struct kt_endpoint *ep)
@@ -146,7 +182,8 @@ static long address4_step(u32 step, struct event **at_hand)
 	struct event *e = *at_hand;
 	u32 wanted = low(&e->to), mask, network;
 
-	if (!e->walk_node || e->failed)
+	if (!e->walk_node || e->failed ||
+	    !scan_goes_on(e, 5 * read_cost(e->walk_node), e->walk_node))
 		return 1;
 	if (g32(e, e->walk_node + guest.ifa_local) == wanted) {
 		e->found_any = 1;
@@ -168,7 +205,8 @@ static long address6_step(u32 step, struct event **at_hand)
 	struct event *e = *at_hand;
 	u64 node = e->walk_node, address;
 
-	if (!node || node == e->walk_mount || e->failed)
+	if (!node || node == e->walk_mount || e->failed ||
+	    !scan_goes_on(e, 3 * read_cost(node), node))
 		return 1;
 	address = node - guest.inet6_ifaddr_list + guest.inet6_ifaddr_addr;
 	if (g64(e, address) == low(&e->to) && g64(e, address + 8) == high(&e->to)) {
@@ -184,7 +222,8 @@ static long device_step(u32 step, struct event **at_hand)
 	struct event *e = *at_hand;
 	u64 node = e->walk_dentry, device = node - guest.netdev_list, in;
 
-	if (node == e->net + guest.net_dev_base_head || e->failed || e->found_any)
+	if (node == e->net + guest.net_dev_base_head || e->failed || e->found_any ||
+	    !scan_goes_on(e, 4 * read_cost(node), node))
 		return 1;
 	if (e->to.family == AF_INET) {
 		in = g64(e, device + guest.netdev_ip_ptr);
@@ -208,6 +247,7 @@ __noinline int is_device_address(struct event *e)
 {
 	if (!e)
 		return 0;
+	scan_open(e);
 	e->found_any = 0;
 	e->found_group = 0;
 	e->walk_dentry = g64(e, e->net + guest.net_dev_base_head);

@@ -31,6 +31,8 @@
 #define CHAIN_MAX	 128 /* sockets in one hash bucket */
 #define BUCKETS_MAX	 (1U << 20)
 #define TABLE_STEPS_MAX	 (1U << 16) /* chunks of SCRATCH_SIZE: two of the largest tables */
+#define CHUNK_READS	 1 /* what one costs, beside its own: see scan_goes_on() */
+#define NODE_READS	 3 /* of a socket that is not it; scores say what they read beyond */
 
 /* What is looked for: e->scan. */
 enum scan {
@@ -65,6 +67,7 @@ static __always_inline bool is_request_of(struct event *e, u64 request)
 /* What e->seek has sent and got: what the other end must have got and sent. */
 static __always_inline void tcp_seek(struct event *e, u64 sk)
 {
+	scan_open(e);
 	e->seek = sk;
 	e->snd_una = g32(e, sk + guest.tcp_snd_una);
 	e->snd_nxt = g32(e, sk + guest.tcp_snd_nxt);
@@ -92,7 +95,8 @@ static __always_inline u32 tcp_score(struct event *e, u64 sk)
 	if (sk == e->seek && !same_endpoint(&e->from, &e->to))
 		return 0;
 	got = g32(e, sk + guest.tcp_rcv_nxt);
-	if (!sequence_within(got, e->snd_una, e->snd_nxt, SEQUENCE_SLACK))
+	if (!sequence_within(got, e->snd_una, e->snd_nxt, SEQUENCE_SLACK) ||
+	    !scan_goes_on(e, 4 * read_cost(sk), sk))
 		return 0;
 	una = g32(e, sk + guest.tcp_snd_una);
 	nxt = g32(e, sk + guest.tcp_snd_nxt);
@@ -122,6 +126,35 @@ static __always_inline bool udp_peer_fits(struct event *e, u64 sk, u16 dport)
 	       g64(e, sk + guest.skc_v6_daddr + 8) == second;
 }
 
+/* Does the table's hash hold what udp_hashfn() of all releases so far says? */
+enum udp_hash {
+	UDP_HASH_UNKNOWN,
+	UDP_HASH_HOLDS,
+	UDP_HASH_DIFFERS,
+};
+
+/* The bucket of the table at hand that the port e->to has in a namespace; 0: not known. */
+static __always_inline u64 udp_bucket(struct event *e, u64 net)
+{
+	if (guest.net_hash_mix == KT_ABSENT)
+		return 0;
+	return e->udp_table + ((e->to.port + g32(e, net + guest.net_hash_mix)) & e->udp_mask) *
+				      (u64)guest.udp_hslot_size;
+}
+
+/* A socket of this namespace has the port: where it is tells how the table is hashed. */
+static __always_inline void udp_is_hashed(struct event *e, u64 net)
+{
+	u64 bucket;
+
+	e->port_used = 1;
+	if (udp_hash != UDP_HASH_UNKNOWN)
+		return;
+	bucket = udp_bucket(e, net);
+	if (bucket && !e->failed)
+		udp_hash = e->bucket == bucket ? UDP_HASH_HOLDS : UDP_HASH_DIFFERS;
+}
+
 /*
  * How well a socket matches; 0: not at all. As the guest's own lookup does:
  * connected before bound before wildcard (net/ipv4/udp.c compute_score()).
@@ -129,10 +162,14 @@ static __always_inline bool udp_peer_fits(struct event *e, u64 sk, u16 dport)
 static __always_inline u32 udp_score(struct event *e, u64 sk)
 {
 	u32 score = 1;
-	u64 bound;
+	u64 bound, net;
 	u16 family, dport;
 
-	if (g16(e, sk + guest.skc_num) != e->to.port || g64(e, sk + guest.skc_net) != e->net)
+	if (g16(e, sk + guest.skc_num) != e->to.port)
+		return 0;
+	net = g64(e, sk + guest.skc_net);
+	udp_is_hashed(e, net);
+	if (net != e->net || !scan_goes_on(e, 8 * read_cost(sk), sk))
 		return 0;
 	dport = __builtin_bswap16(g16(e, sk + guest.skc_dport));
 	if (e->scan == SCAN_UDP && dport && !udp_peer_fits(e, sk, dport))
@@ -169,7 +206,7 @@ static __always_inline u32 netlink_score(struct event *e, u64 sk)
 		return 0;
 	if (e->scan == SCAN_NETLINK)
 		return g32(e, sk + guest.netlink_portid) == (u32)e->wanted;
-	if (group >= g32(e, sk + guest.netlink_ngroups))
+	if (group >= g32(e, sk + guest.netlink_ngroups) || !scan_goes_on(e, 2 * READ_WALK, sk))
 		return 0;
 	return g64(e, g64(e, sk + guest.netlink_groups) + group / 64 * 8) >> group % 64 & 1;
 }
@@ -184,7 +221,7 @@ static __always_inline u32 vsock_score(struct event *e, u64 sk)
 	u64 own = e->seek, from = own + modules.vsock_local, to = own + modules.vsock_remote;
 	u64 local = sk + modules.vsock_local, remote = sk + modules.vsock_remote;
 
-	if (sk == own ||
+	if (sk == own || !scan_goes_on(e, 6 * read_cost(sk), sk) ||
 	    g64(e, own + modules.vsock_transport) != g64(e, sk + modules.vsock_transport) ||
 	    g32(e, from + VM_PORT) != g32(e, remote + VM_PORT) ||
 	    g32(e, to + VM_PORT) != g32(e, local + VM_PORT))
@@ -203,7 +240,8 @@ static __always_inline u32 unix_score(struct event *e, u64 sk)
 	if (g16(e, sk + guest.sk_type) != SOCK_DGRAM)
 		return 0;
 	address = g64(e, sk + guest.unix_addr);
-	if (!address || g32(e, address + guest.unix_address_len) != len + 2)
+	if (!address || g32(e, address + guest.unix_address_len) != len + 2 ||
+	    !scan_goes_on(e, (1 + len / 8) * read_cost(address), address))
 		return 0;
 	/* The name lies in one slab object; the words behind its end are in there, too. */
 	for (u32 at = 0; at < KT_ADDR_LEN; at += 8) {
@@ -244,7 +282,8 @@ static long chain_step(u32 step, struct event **at_hand)
 
 	/* An odd value ends a list of the "nulls" kind; a head, out of the slabs, a ring. */
 	if (!node || (node & 1) || e->failed ||
-	    (e->scan == SCAN_VSOCK && node - guest.direct_map >= guest.direct_map_size))
+	    (e->scan == SCAN_VSOCK && node - guest.direct_map >= guest.direct_map_size) ||
+	    !scan_goes_on(e, NODE_READS * read_cost(node), node))
 		return 1;
 	e->walk_node = g64(e, node);
 	score = receiver_score(e, sk);
@@ -253,7 +292,6 @@ static long chain_step(u32 step, struct event **at_hand)
 	if (score > e->found_score)
 		e->found_count = 0;
 	e->found_score = score;
-	e->found_bucket = e->bucket;
 	if (e->found_count < FOUND_MAX) {
 		e->found[e->found_count & (FOUND_MAX - 1)] = sk;
 		e->found_count++;
@@ -315,8 +353,12 @@ static long table_step(u32 step, struct event **at_hand)
 	u64 first, left = e->walk_dentry - e->table;
 	u32 len, stride = e->walk_mount;
 
+	if (e->failed)
+		return 1;
 	if (e->table >= e->walk_dentry)
 		return !table_next(e);
+	if (!scan_goes_on(e, CHUNK_READS + read_cost(e->table), e->table))
+		return 1;
 	len = guest_copy(e, e->table, left < SCRATCH_SIZE ? left : SCRATCH_SIZE);
 	if (len < 8 || len > SCRATCH_SIZE)
 		return 1;
@@ -355,6 +397,7 @@ __noinline int table_scan(struct event *e, u64 table, u32 buckets, u32 stride)
 
 static __always_inline void scan_begin(struct event *e, u32 scan, u64 node_offset)
 {
+	scan_open(e);
 	e->scan = scan;
 	e->node_offset = node_offset;
 	e->found_count = 0;
@@ -378,39 +421,32 @@ static __always_inline u32 tcp_receiver(struct event *e, u64 sk)
 	return e->found_count;
 }
 
-/* Does the table's hash hold what udp_hashfn() of all releases so far says? */
-enum udp_hash {
-	UDP_HASH_UNKNOWN,
-	UDP_HASH_HOLDS,
-	UDP_HASH_DIFFERS,
-};
-
 /*
  * The sockets of e->net that receive a datagram e->from -> e->to, by e->scan.
  * The table may be a namespace's own since 6.2 (commit 9804985bf27f).
  */
 static __always_inline void udp_scan(struct event *e, u32 scan)
 {
-	u64 table = 0, buckets, bucket = 0;
-	u32 mask, stride = guest.udp_hslot_size;
+	u64 table = 0;
 
 	scan_begin(e, scan, guest.skc_node);
 	if (guest.net_udp_table != KT_ABSENT)
 		table = g64(e, e->net + guest.net_udp_table);
 	if (!table)
 		table = guest.sym_udp_table;
-	buckets = g64(e, table + guest.udp_table_hash);
-	mask = g32(e, table + guest.udp_table_mask);
-	if (guest.net_hash_mix != KT_ABSENT)
-		bucket = buckets +
-			 ((e->to.port + g32(e, e->net + guest.net_hash_mix)) & mask) * (u64)stride;
-	if (bucket && udp_hash == UDP_HASH_HOLDS) {
-		bucket_scan(e, g64(e, bucket));
+	e->udp_table = g64(e, table + guest.udp_table_hash);
+	e->udp_mask = g32(e, table + guest.udp_table_mask);
+	if (udp_hash == UDP_HASH_HOLDS) {
+		bucket_scan(e, g64(e, udp_bucket(e, e->net)));
 		return;
 	}
-	table_scan(e, buckets, mask + 1, stride);
-	if (e->found_count && bucket && udp_hash == UDP_HASH_UNKNOWN && !e->failed)
-		udp_hash = e->found_bucket == bucket ? UDP_HASH_HOLDS : UDP_HASH_DIFFERS;
+	/* Most namespaces share a table, which another one's scan may have seen whole. */
+	if (e->udp_unused == e->udp_table)
+		return;
+	e->port_used = 0;
+	table_scan(e, e->udp_table, e->udp_mask + 1, guest.udp_hslot_size);
+	if (!e->port_used && !e->failed)
+		e->udp_unused = e->udp_table;
 }
 
 #endif

@@ -259,8 +259,13 @@ struct event {
 	u64 seek; /* the sock whose other end is wanted */
 	u64 wanted; /* netlink port or group */
 	u64 node_offset; /* of the list node, in the socks of the table */
-	u64 bucket, found_bucket; /* guest address of the hash bucket at hand, and of the find */
+	u64 bucket; /* guest address of the hash bucket at hand */
 	u64 early; /* sock of the connection that was waiting for a receiver */
+	u64 scan_event; /* whose scan_left it is: an id */
+	u32 scan_left; /* reads that the event may still look through tables and lists with */
+	u32 port_used; /* some namespace's socket has the port e->to */
+	u64 udp_table, udp_unused; /* buckets; the latter: in which nobody has that port */
+	u32 udp_mask;
 	u32 request_seen; /* the other end is there, but no full socket yet */
 	u32 found_group; /* e->to is a broadcast address */
 	u32 known_here; /* another namespace has the address e->to */

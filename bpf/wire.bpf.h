@@ -21,6 +21,11 @@
 #define EEXIST	     17
 #define NUMBER_TRIES 4
 
+/* What is looked at for wires costs so much: see scan_goes_on(). */
+#define DEVICE_READS  4
+#define ADDRESS_READS 16 /* with a look for each VM */
+#define READER_READS  10
+
 static __always_inline u64 slot_bit(u32 slot)
 {
 	return 1ULL << (slot & (KT_WIRE_VMS - 1));
@@ -308,7 +313,8 @@ static long wire_address4_step(u32 step, struct event **at_hand)
 {
 	struct event *e = *at_hand;
 
-	if (!e->walk_node || e->failed)
+	if (!e->walk_node || e->failed ||
+	    !scan_goes_on(e, ADDRESS_READS * read_cost(e->walk_node), e->walk_node))
 		return 1;
 	wires_to(e, g32(e, e->walk_node + guest.ifa_local), 0);
 	e->walk_node = g64(e, e->walk_node + guest.ifa_next);
@@ -320,7 +326,8 @@ static long wire_address6_step(u32 step, struct event **at_hand)
 	struct event *e = *at_hand;
 	u64 node = e->walk_node, address;
 
-	if (!node || node == e->walk_mount || e->failed)
+	if (!node || node == e->walk_mount || e->failed ||
+	    !scan_goes_on(e, ADDRESS_READS * read_cost(node), node))
 		return 1;
 	address = node - guest.inet6_ifaddr_list + guest.inet6_ifaddr_addr;
 	wires_to(e, g64(e, address), g64(e, address + 8));
@@ -334,7 +341,8 @@ static long wire_device_step(u32 step, struct event **at_hand)
 	struct event *e = *at_hand;
 	u64 node = e->walk_dentry, device = node - guest.netdev_list, in;
 
-	if (node == e->net + guest.net_dev_base_head || e->failed)
+	if (node == e->net + guest.net_dev_base_head || e->failed ||
+	    !scan_goes_on(e, DEVICE_READS * read_cost(node), node))
 		return 1;
 	in = g64(e, device + guest.netdev_ip_ptr);
 	e->walk_node = in ? g64(e, in + guest.in_device_ifa_list) : 0;
@@ -361,6 +369,7 @@ static __always_inline void wires_by_address(struct event *e, u64 sk, u16 protoc
 		wires_to(e, low(&e->from), high(&e->from));
 		return;
 	}
+	scan_open(e);
 	e->net = g64(e, sk + guest.skc_net);
 	e->walk_dentry = g64(e, e->net + guest.net_dev_base_head);
 	walk(e, DEVICES_MAX, wire_device_step);
@@ -454,6 +463,8 @@ static long wire_reader_step(u32 slot, struct event **at_hand)
 	sk = reader->carrier;
 	if (!sk || reader->kind != KT_KIND_SOCKET)
 		return 0;
+	if (!scan_goes_on(e, READER_READS * read_cost(sk), sk))
+		return 1;
 	wires_find(e, sk);
 	wires_join(e, sk);
 	return 0;
@@ -474,8 +485,10 @@ static __always_inline void wires_scan(struct event *e)
 	if (!state)
 		return;
 	e->wires_epoch = state->epoch;
-	if (e->wires_epoch != wires_seen)
-		walk(e, slots_used, wire_reader_step);
+	if (e->wires_epoch == wires_seen)
+		return;
+	scan_open(e);
+	walk(e, slots_used, wire_reader_step);
 }
 
 /* The socket sk is freed: nobody will read what its connection brought. */

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * INET sends by the engine run natively over RAM images of five guest kernels: for
+ * how long a guest can have its tables looked through, forged or honest.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <time.h>
+
+#include "play_world.h"
+
+#define MEMORY_GPA  (1ULL << 36) /* of a memslot of the test's own */
+#define MEMORY_SIZE (32ULL << 20)
+#define TABLE_AT    0
+#define SOCKETS_AT  (9ULL << 20)
+#define NETS_AT	    (24ULL << 20)
+#define DEVICE_AT   (28ULL << 20)
+#define STRIDE	    4096 /* room for a sock, or a net */
+#define CHAIN	    120 /* as long as one may be, or nearly */
+#define NETS	    256
+#define PORT	    5353
+#define GROUP	    0xfb0000e0U /* 224.0.0.251, as in memory */
+#define OUTSIDE	    0x097100cbU /* 203.0.113.9 */
+#define SLACK	    (1U << 20) /* SEQUENCE_SLACK of the engine */
+#define FAST_MS	    500 /* CPU time of an event; without a bound these take seconds */
+
+/* --- the guest's memory ------------------------------------------------------ */
+
+static char *memory;
+
+/* The VM gets a memslot more, with nothing in it. */
+static void add_memory(struct play *p)
+{
+	int fd = engine_map_fd(p->w.engine, "memory"), cpus = libbpf_num_possible_cpus();
+	struct kt_memory *snapshots = calloc(cpus, sizeof(*snapshots));
+	uint32_t zero = 0;
+
+	assert_int_equal(sizeof(*snapshots) % 8, 0);
+	if (!memory)
+		memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	memset(memory, 0, MEMORY_SIZE);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, snapshots), 0);
+	for (int i = 0; i < cpus; i++) {
+		assert_int_equal(snapshots[i].count, 1);
+		snapshots[i].slots[snapshots[i].count++] = (struct kt_slot){
+			.gfn = MEMORY_GPA >> 12,
+			.npages = MEMORY_SIZE >> 12,
+			.hva = (uintptr_t)memory,
+		};
+	}
+	assert_int_equal(bpf_map_update_elem(fd, &zero, snapshots, BPF_ANY), 0);
+	free(snapshots);
+}
+
+/* Where the guest has a byte of that memory. */
+static uint64_t gva(const struct play *p, uint64_t at)
+{
+	return p->w.profile->guest.direct_map + MEMORY_GPA + at;
+}
+
+static void put(uint64_t at, uint64_t value, size_t size)
+{
+	assert_true(at + size <= MEMORY_SIZE);
+	memcpy(memory + at, &value, size);
+}
+
+/* Changes this process's private copy of the image. */
+static void poke(struct play *p, uint64_t to, uint64_t value, size_t size)
+{
+	const struct kt_slot *slots;
+	uintptr_t at;
+	size_t count;
+	gpa_t gpa;
+
+	assert_int_equal(guest_translate(p->w.mem, &p->w.profile->guest, GVA(to), &gpa), 0);
+	slots = guest_mem_slots(p->w.mem, &count);
+	at = slots[0].hva + gpa.v;
+	assert_int_equal(mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE), 0);
+	memcpy((void *)at, &value, size);
+}
+
+static uint64_t socket_of(struct play *p, const char *name)
+{
+	return peek(&p->w,
+		    file_of(&p->w, p->series, p->w.holder, name) +
+			    p->w.profile->guest.file_private_data,
+		    8);
+}
+
+static uint64_t sock_of(struct play *p, const char *name)
+{
+	return peek(&p->w, socket_of(p, name) + p->w.profile->guest.socket_sk, 8);
+}
+
+/* --- its tables ---------------------------------------------------------------- */
+
+static uint64_t net(struct play *p, uint32_t n)
+{
+	return gva(p, NETS_AT + (uint64_t)n * STRIDE);
+}
+
+/*
+ * A chain of sockets in the test's memory, each nearly the one that is wanted, as that takes
+ * longest; they are in a namespace of their own. Returns the guest address of the first node.
+ */
+static uint64_t make_chain(struct play *p, uint32_t count)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t client = sock_of(p, "tcp4_client"), end = 1;
+	uint32_t una = peek(&p->w, client + g->tcp_snd_una, 4) + SLACK / 2;
+	uint32_t nxt = peek(&p->w, client + g->tcp_rcv_nxt, 4) + SLACK / 2;
+
+	for (uint32_t n = count; n--;) {
+		uint64_t sk = SOCKETS_AT + (uint64_t)n * STRIDE;
+
+		put(sk + g->skc_node, end, 8);
+		put(sk + g->skc_state, 1, 1);
+		put(sk + g->skc_num, PORT, 2);
+		put(sk + g->skc_net, net(p, NETS), 8);
+		put(sk + g->tcp_rcv_nxt, una, 4);
+		put(sk + g->tcp_snd_una, nxt, 4);
+		put(sk + g->tcp_snd_nxt, nxt, 4);
+		end = gva(p, sk + g->skc_node);
+	}
+	return end;
+}
+
+/* A table of so many buckets, every one of the first used ones with this chain. */
+static uint64_t make_table(struct play *p, uint32_t buckets, uint32_t stride, uint32_t used,
+			   uint64_t chain)
+{
+	assert_true((uint64_t)buckets * stride <= SOCKETS_AT);
+	for (uint32_t n = 0; n < buckets; n++)
+		put(TABLE_AT + (uint64_t)n * stride, n < used ? chain : 1, 8);
+	return gva(p, TABLE_AT);
+}
+
+static void tcp_table_is(struct play *p, uint64_t table, uint32_t buckets)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+
+	poke(p, g->sym_tcp_hashinfo + g->hashinfo_ehash, table, 8);
+	poke(p, g->sym_tcp_hashinfo + g->hashinfo_ehash_mask, buckets - 1, 4);
+}
+
+static void udp_table_is(struct play *p, uint64_t table, uint32_t buckets)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+
+	poke(p, g->sym_udp_table + g->udp_table_hash, table, 8);
+	poke(p, g->sym_udp_table + g->udp_table_mask, buckets - 1, 4);
+}
+
+/*
+ * Network namespaces beside the first. Each has as many devices and addresses as
+ * it wants to have: one of each leads back to itself, if it is hostile.
+ */
+static void make_nets(struct play *p, uint32_t count, bool hostile)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t device = DEVICE_AT, in = DEVICE_AT + STRIDE, address = in + STRIDE;
+
+	for (uint32_t n = 0; n < count; n++) {
+		uint64_t at = NETS_AT + (uint64_t)n * STRIDE;
+
+		put(at + g->net_list,
+		    n + 1 < count ? net(p, n + 1) + g->net_list : g->sym_net_namespace_list, 8);
+		put(at + g->net_dev_base_head,
+		    hostile ? gva(p, device + g->netdev_list) : gva(p, at + g->net_dev_base_head),
+		    8);
+	}
+	put(device + g->netdev_list, gva(p, device + g->netdev_list), 8);
+	put(device + g->netdev_ip_ptr, gva(p, in), 8);
+	put(in + g->in_device_ifa_list, gva(p, address), 8);
+	put(address + g->ifa_next, gva(p, address), 8);
+	/* The first one's entry is the list's first, and leads to ours. */
+	poke(p, peek(&p->w, g->sym_net_namespace_list, 8), net(p, 0) + g->net_list, 8);
+}
+
+/* --- sends -------------------------------------------------------------------- */
+
+static double cpu_ms(void)
+{
+	struct timespec now;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+/* SENDER sends on a socket of the image; the CPU time that it takes, in ms. */
+static double sends(struct play *p, const char *name)
+{
+	double before = cpu_ms();
+
+	hook4(p, KT_HOOK_socket_sendmsg, SENDER, socket_of(p, name), 0, 10, 0);
+	return cpu_ms() - before;
+}
+
+/* The one that takes the pages in, before the one whose time counts. */
+static void sends_in_time(struct play *p, const char *name)
+{
+	double ms;
+
+	sends(p, name);
+	assert_int_equal(engine_forget_caches(p->w.engine), 0);
+	ms = sends(p, name);
+	if (getenv("KT_TELL"))
+		print_message("%s: %.1f ms\n", name, ms);
+	if (ms > FAST_MS)
+		fail_msg("%s: %.1f ms", name, ms);
+}
+
+static void is_lost_and_a_leak(struct play *p, enum kt_leak_kind kind)
+{
+	assert_int_equal(p->count, 2);
+	assert_int_equal(p->records[0].type, KT_RECORD_LOST);
+	assert_int_equal(p->records[0].lost, KT_LOST_WALK_BOUND);
+	assert_int_equal(p->records[1].type, KT_RECORD_LEAK);
+	assert_int_equal(p->records[1].leak_kind, kind);
+}
+
+/* The datagrams of udp_connected go to this address and PORT from now on. */
+static void datagrams_go_to(struct play *p, uint32_t address)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t sk = sock_of(p, "udp_connected");
+
+	poke(p, sk + g->skc_daddr, address, 4);
+	poke(p, sk + g->skc_dport, htons(PORT), 2);
+}
+
+/* --- fixture ------------------------------------------------------------------- */
+
+static int set_up(void **state)
+{
+	play_open(state, &(struct world){ .terminals = KT_TERMINALS_SHOWN });
+	if (((struct play *)*state)->w.engine)
+		add_memory(*state);
+	return 0;
+}
+
+/* --- how much one event looks at ----------------------------------------------- */
+
+static void a_forged_tcp_table_costs_no_more(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t info = g->sym_tcp_hashinfo, table = peek(&p->w, info + g->hashinfo_ehash, 8);
+	uint32_t buckets = peek(&p->w, info + g->hashinfo_ehash_mask, 4) + 1;
+
+	sender_knows(p);
+	tcp_table_is(p, make_table(p, 1 << 16, g->ehash_bucket_size, 1 << 16, make_chain(p, CHAIN)),
+		     1 << 16);
+	sends_in_time(p, "tcp4_client");
+	is_lost_and_a_leak(p, KT_LEAK_UNRESOLVED);
+	/* And nothing is believed of what was not looked at. */
+	tcp_table_is(p, table, buckets);
+	sends(p, "tcp4_client");
+	assert_int_equal(object(p, "sockets", sock_of(p, "tcp4_server")), 1);
+}
+
+static void forged_sockets_behind_page_tables_cost_no_more(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t stack = peek(&p->w, p->w.bystander + g->task_stack, 8);
+
+	/* In vmalloc's space, each socket 16 bytes behind the other. */
+	assert_true(stack - g->direct_map >= g->direct_map_size);
+	for (uint32_t n = 0; n < CHAIN; n++)
+		poke(p, stack + 2048 + n * 16, n + 1 < CHAIN ? stack + 2048 + (n + 1) * 16 : 1, 8);
+	sender_knows(p);
+	tcp_table_is(p, make_table(p, 1 << 16, g->ehash_bucket_size, 1 << 14, stack + 2048),
+		     1 << 16);
+	sends_in_time(p, "tcp4_client");
+	is_lost_and_a_leak(p, KT_LEAK_UNRESOLVED);
+}
+
+/* Every namespace's sockets are looked at for a group, and none is where its port tells. */
+static void forged_namespaces_cost_no_more(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+
+	sender_knows(p);
+	make_nets(p, NETS - 1, false);
+	udp_table_is(p, make_table(p, 1 << 12, g->udp_hslot_size, 1 << 12, make_chain(p, 16)),
+		     1 << 12);
+	datagrams_go_to(p, GROUP);
+	sends_in_time(p, "udp_connected");
+	is_lost_and_a_leak(p, KT_LEAK_REMOTE);
+}
+
+static void forged_addresses_cost_no_more(void **state)
+{
+	struct play *p = play(state);
+
+	sender_knows(p);
+	make_nets(p, NETS - 1, true);
+	datagrams_go_to(p, OUTSIDE);
+	sends_in_time(p, "udp_connected");
+	is_lost_and_a_leak(p, KT_LEAK_REMOTE);
+}
+
+static void a_great_tcp_table_is_looked_through(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t server = sock_of(p, "tcp4_server"), chain = make_chain(p, 1);
+	uint32_t buckets = 1 << 19;
+
+	/* Of other connections. */
+	put(SOCKETS_AT + g->tcp_rcv_nxt, peek(&p->w, server + g->tcp_rcv_nxt, 4) + (1U << 30), 4);
+	sender_knows(p);
+	tcp_table_is(p, make_table(p, buckets, g->ehash_bucket_size, 150000, chain), buckets);
+	put(TABLE_AT + (uint64_t)(buckets - 1) * g->ehash_bucket_size, server + g->skc_node, 8);
+	sends(p, "tcp4_client");
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].type, KT_RECORD_SPREAD);
+	assert_int_equal(object(p, "sockets", server), 1);
+}
+
+/* 65,536 buckets, 256 namespaces, and not known yet by what a socket's bucket goes. */
+static void many_namespaces_are_looked_through(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t member = sock_of(p, "udp_bound"), home = net(p, NETS - 2);
+	uint32_t buckets = 1 << 16, mix = 12345;
+
+	sender_knows(p);
+	make_nets(p, NETS - 1, false);
+	udp_table_is(p, make_table(p, buckets, g->udp_hslot_size, 0, 0), buckets);
+	datagrams_go_to(p, GROUP);
+	/* No socket has that port; then one has it, in the last namespace. */
+	sends(p, "udp_connected");
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].leak_kind, KT_LEAK_REMOTE);
+	put(NETS_AT + (NETS - 2) * STRIDE + g->net_hash_mix, mix, 4);
+	put(TABLE_AT + (uint64_t)((PORT + mix) % buckets) * g->udp_hslot_size, member + g->skc_node,
+	    8);
+	poke(p, member + g->skc_node, 0, 8);
+	poke(p, member + g->skc_net, home, 8);
+	poke(p, member + g->skc_num, PORT, 2);
+	poke(p, member + g->skc_rcv_saddr, 0, 4);
+	sends(p, "udp_connected");
+	assert_int_equal(p->count, 2);
+	assert_int_equal(p->records[0].type, KT_RECORD_SPREAD);
+	assert_int_equal(p->records[1].leak_kind, KT_LEAK_REMOTE);
+	assert_int_equal(object(p, "sockets", member), 1);
+	/* And each of them has its addresses looked at. */
+	datagrams_go_to(p, OUTSIDE);
+	sends(p, "udp_connected");
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].leak_kind, KT_LEAK_REMOTE);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	struct CMUnitTest tests[] = {
+		TEST(a_forged_tcp_table_costs_no_more),
+		TEST(forged_sockets_behind_page_tables_cost_no_more),
+		TEST(forged_namespaces_cost_no_more),
+		TEST(forged_addresses_cost_no_more),
+		TEST(a_great_tcp_table_is_looked_through),
+		TEST(many_namespaces_are_looked_through),
+	};
+
+	return run_on_all_images("inet", tests, sizeof(tests) / sizeof(tests[0]));
+}
