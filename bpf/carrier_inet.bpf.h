@@ -14,8 +14,9 @@
 #define AF_PACKET   17
 #define DEVICE_NAME 16 /* IFNAMSIZ */
 
+#define SECOND_NS   1000000000ULL
 /* For how long an address that no namespace has is taken to lie elsewhere. */
-#define ELSEWHERE_NS 1000000000ULL
+#define ELSEWHERE_NS SECOND_NS
 
 /* --- leaks ----------------------------------------------------------------- */
 
@@ -231,6 +232,25 @@ static __always_inline struct kt_route *route_begin(struct event *e, u64 ports)
 	return &fresh->route;
 }
 
+/*
+ * Where a route has no peer. Of other machines' addresses that stays so. At one of the
+ * guest's own there is a receiver, as a rule, so that it may have been missed: it is
+ * looked for again. But NAT may lead elsewhere, and each look is a scan: each wait is
+ * twice as long as the one before.
+ */
+static __always_inline bool route_is_believed(const struct kt_route *route)
+{
+	return route->leak_kind != KT_LEAK_UNRESOLVED || bpf_ktime_get_ns() < route->until;
+}
+
+static __always_inline void route_waits_on(struct kt_route *route)
+{
+	if (route->leak_kind != KT_LEAK_UNRESOLVED)
+		return;
+	route->wait_s = route->wait_s ? 2 * route->wait_s : 1;
+	route->until = bpf_ktime_get_ns() + route->wait_s * SECOND_NS;
+}
+
 /* The route in the making is sk's. */
 __noinline int route_learn(struct event *e, u64 sk)
 {
@@ -263,13 +283,14 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 	route = bpf_map_lookup_elem(&routes, &key);
 	if (route && route->ports == fresh->ports && route->address[0] == fresh->address[0] &&
 	    route->address[1] == fresh->address[1]) {
-		if (!route->peer)
+		if (!route->peer && route_is_believed(route))
 			return leak(e, sk, route->leak_kind, size);
-		if (route_holds(e, route)) {
+		if (route->peer && route_holds(e, route)) {
 			carrier_is_socket(e, route->peer);
 			write_to(e, KT_FLOW_SEND);
 			return 0;
 		}
+		fresh->wait_s = route->wait_s;
 	}
 	state = g8(e, sk + guest.skc_state);
 	/* Before it knows of another end, its numbers mean nothing. */
@@ -287,8 +308,9 @@ __noinline int tcp_send(struct event *e, u64 sk, u64 size)
 	at_bound = bound_is_said(e);
 	if (early || e->request_seen || state == TCP_SYN_RECV) {
 		early_add(e, sk);
-	} else if (!at_bound) {
+	} else if (!at_bound && !e->seek_moved) {
 		early_drop(sk);
+		route_waits_on(fresh);
 		route_learn(e, sk);
 	}
 	return leak(e, sk, fresh->leak_kind, size);

@@ -48,8 +48,12 @@ enum scan {
 
 /* --- TCP ------------------------------------------------------------------- */
 
-/* Data that moves while we look: the guest's other vCPUs do not stand still. */
+/*
+ * Data that moves while we look: the guest's other vCPUs do not stand still. A table
+ * takes milliseconds, so the numbers of e->seek are read again and again meanwhile.
+ */
 #define SEQUENCE_SLACK (1U << 20)
+#define SEEK_READS     512 /* between two looks at them: some ten microseconds */
 
 /* Is at in [from - slack, to + slack], modulo 2^32? */
 static __always_inline bool sequence_within(u32 at, u32 from, u32 to, u32 slack)
@@ -72,6 +76,16 @@ static __always_inline void tcp_seek(struct event *e, u64 sk)
 	e->snd_una = g32(e, sk + guest.tcp_snd_una);
 	e->snd_nxt = g32(e, sk + guest.tcp_snd_nxt);
 	e->rcv_nxt = g32(e, sk + guest.tcp_rcv_nxt);
+	e->seek_left = e->scan_left;
+}
+
+static __always_inline void tcp_seek_on(struct event *e)
+{
+	u32 sent = e->snd_nxt, received = e->rcv_nxt;
+
+	tcp_seek(e, e->seek);
+	if (e->snd_nxt - sent > SEQUENCE_SLACK || e->rcv_nxt - received > SEQUENCE_SLACK)
+		e->seek_moved = 1;
 }
 
 static __always_inline bool same_endpoint(const struct kt_endpoint *a, const struct kt_endpoint *b)
@@ -330,6 +344,19 @@ static __always_inline void tcp_table_is(struct event *e, u64 info)
 		 g32(e, info + guest.hashinfo_ehash_mask) + 1, guest.ehash_bucket_size);
 }
 
+/* Nobody was found, but perhaps by the numbers' haste: true, once, before another look. */
+static __always_inline bool tcp_looks_again(struct event *e)
+{
+	tcp_seek_on(e);
+	if (e->found_count || !e->seek_moved || e->looked_again)
+		return false;
+	e->looked_again = 1;
+	e->seek_moved = 0;
+	e->net_at = 0;
+	tcp_table_is(e, guest.sym_tcp_hashinfo);
+	return true;
+}
+
 /*
  * After the last bucket of a table: the next one, of another namespace. Here and not
  * in a loop around, because the verifier allows eight frames. False: there is none.
@@ -338,8 +365,10 @@ static __always_inline bool table_next(struct event *e)
 {
 	u64 info;
 
-	if (e->scan != SCAN_TCP || e->net_at >= e->net_count || e->failed)
+	if (e->scan != SCAN_TCP || e->failed)
 		return false;
+	if (e->net_at >= e->net_count)
+		return tcp_looks_again(e);
 	info = g64(e, e->nets[bounded(e->net_at++, NETS_MAX - 1)] + guest.net_tcp_hashinfo);
 	if (info && info != guest.sym_tcp_hashinfo)
 		tcp_table_is(e, info);
@@ -359,6 +388,8 @@ static long table_step(u32 step, struct event **at_hand)
 		return !table_next(e);
 	if (!scan_goes_on(e, CHUNK_READS + read_cost(e->table), e->table))
 		return 1;
+	if (e->scan == SCAN_TCP && e->seek_left - e->scan_left >= SEEK_READS)
+		tcp_seek_on(e);
 	len = guest_copy(e, e->table, left < SCRATCH_SIZE ? left : SCRATCH_SIZE);
 	if (len < 8 || len > SCRATCH_SIZE)
 		return 1;
@@ -412,6 +443,7 @@ static __always_inline u32 tcp_receiver(struct event *e, u64 sk)
 {
 	scan_begin(e, SCAN_TCP, guest.skc_node);
 	e->request_seen = 0;
+	e->seek_moved = e->looked_again = 0;
 	tcp_seek(e, sk);
 	e->net_at = e->net_count = 0;
 	if (guest.net_tcp_hashinfo != KT_ABSENT)

@@ -260,12 +260,15 @@ struct event {
 	u64 wanted; /* netlink port or group */
 	u64 node_offset; /* of the list node, in the socks of the table */
 	u64 bucket; /* guest address of the hash bucket at hand */
+	u32 seek_left; /* scan_left when the numbers were read */
+	u32 seek_moved; /* so far at once that the other end may have been missed */
 	u64 early; /* sock of the connection that was waiting for a receiver */
 	u64 scan_event; /* whose scan_left it is: an id */
 	u32 scan_left; /* reads that the event may still look through tables and lists with */
 	u32 port_used; /* some namespace's socket has the port e->to */
 	u64 udp_table, udp_unused; /* buckets; the latter: in which nobody has that port */
 	u32 udp_mask;
+	u32 looked_again;
 	u32 request_seen; /* the other end is there, but no full socket yet */
 	u32 found_group; /* e->to is a broadcast address */
 	u32 known_here; /* another namespace has the address e->to */
@@ -393,7 +396,8 @@ struct kt_route {
 	u64 peer; /* receiving sock; 0: none in this guest */
 	u64 peer_since; /* kt_managed.since_ns of the peer: the same socket still */
 	u32 leak_kind; /* of a send, where there is no peer */
-	u32 pad;
+	u32 wait_s; /* of an address of the guest's own: it is looked for again after so long */
+	u64 until; /* that is: CLOCK_MONOTONIC, ns */
 };
 MAP(routes, BPF_MAP_TYPE_LRU_HASH, struct kt_object_key, struct kt_route, 1 << 14, NONE);
 
