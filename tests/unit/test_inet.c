@@ -2,7 +2,7 @@
 /*
  * INET sends by the engine run natively over RAM images of five guest kernels: for
  * how long a guest can have its tables looked through, forged or honest; receivers
- * whose numbers move meanwhile.
+ * whose numbers move meanwhile; datagrams that IPv6 NAT sends elsewhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -506,6 +506,120 @@ static void a_receiver_under_traffic_is_found(void **state)
 	assert_int_equal(p->count, 1);
 }
 
+/* --- IPv6 NAT ----------------------------------------------------------------- */
+
+#define HEADERS_MAX 16
+#define FRAGMENT    44
+#define AH	    51
+#define OPTIONS	    60
+
+/*
+ * A packet to ::1, with these headers behind that of IPv6; the last is one of 8 bytes
+ * to the port of udp_bound. fragment: the offset of one that has a fragment header.
+ */
+static uint64_t make_packet(struct play *p, const uint8_t *headers, uint32_t count,
+			    uint16_t fragment)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t skb = blank(p), at = blank(p);
+
+	set(&p->w, skb + g->skb_head, at, 8);
+	set(&p->w, skb + g->skb_network_header, 64, 2);
+	at += 64;
+	set(&p->w, at + 4, htons(8), 2);
+	set(&p->w, at + 6, headers[0], 1);
+	set(&p->w, at + 39, 1, 1);
+	at += 40;
+	for (uint32_t n = 0; n + 1 < count; n++) {
+		set(&p->w, at, headers[n + 1], 1);
+		/* Of options and routing in 8 bytes beyond the first, of AH in 4 beyond two. */
+		set(&p->w, at + 1, headers[n] == FRAGMENT ? 0 : headers[n] == AH ? 4 : 2, 1);
+		if (headers[n] == FRAGMENT)
+			set(&p->w, at + 2, htons(fragment << 3 | 1), 2);
+		at += headers[n] == FRAGMENT ? 8 : 24;
+	}
+	set(&p->w, at, htons(4321), 2);
+	set(&p->w, at + 2, htons(image_number(p->series, "udp_bound.port")), 2);
+	set(&p->w, at + 4, htons(18), 2);
+	return skb;
+}
+
+/* SENDER's packet is sent elsewhere by NAT. */
+static void is_translated(struct play *p, const char *sender, uint64_t skb)
+{
+	hook4(p, KT_HOOK_route6_me_harder, SENDER, 0, sock_of(p, sender), skb, 0);
+}
+
+static void receiver_is_found_behind(struct play *p, const uint8_t *headers, uint32_t count)
+{
+	uint64_t receiver = sock_of(p, "udp_bound");
+
+	is_translated(p, "udp_connected", make_packet(p, headers, count, 0));
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].type, KT_RECORD_SPREAD);
+	assert_int_equal(object(p, "sockets", receiver), 1);
+	hook(p, KT_HOOK_sk_free, SENDER, receiver, 0);
+	assert_int_equal(object(p, "sockets", receiver), 0);
+}
+
+/* A socket of IPv6, on every address. */
+static void receives_ipv6(struct play *p)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t sk = sock_of(p, "udp_bound");
+
+	poke(p, sk + g->skc_family, AF_INET6, 2);
+	poke(p, sk + g->skc_v6_rcv_saddr, 0, 8);
+	poke(p, sk + g->skc_v6_rcv_saddr + 8, 0, 8);
+}
+
+static void udp_is_found_behind_ipv6_extensions(void **state)
+{
+	static const uint8_t plain[] = { IPPROTO_UDP }, option[] = { OPTIONS, IPPROTO_UDP },
+			     each[] = { 0, OPTIONS, 43, FRAGMENT, AH, OPTIONS, IPPROTO_UDP },
+			     most[] = { 0,	 OPTIONS, OPTIONS, OPTIONS,    OPTIONS,
+					OPTIONS, OPTIONS, OPTIONS, IPPROTO_UDP };
+	struct play *p = play(state);
+
+	sender_knows(p);
+	receives_ipv6(p);
+	receiver_is_found_behind(p, plain, sizeof(plain));
+	receiver_is_found_behind(p, option, sizeof(option));
+	receiver_is_found_behind(p, each, sizeof(each));
+	receiver_is_found_behind(p, most, sizeof(most));
+}
+
+static void is_unresolved(struct play *p, uint64_t skb)
+{
+	is_translated(p, "udp_connected", skb);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].type, KT_RECORD_LEAK);
+	assert_int_equal(p->records[0].leak_kind, KT_LEAK_UNRESOLVED);
+	assert_int_equal(p->records[0].target.remote.family, AF_INET6);
+	assert_int_equal(p->records[0].target.remote.address[15], 1);
+	assert_int_equal(p->records[0].target.remote.port, 0);
+	assert_int_equal(object(p, "sockets", sock_of(p, "udp_bound")), 0);
+}
+
+static void udp_that_is_not_found_in_ipv6_is_a_leak(void **state)
+{
+	static const uint8_t fragment[] = { FRAGMENT, IPPROTO_UDP }, unknown[] = { 253 },
+			     tcp[] = { OPTIONS, IPPROTO_TCP };
+	struct play *p = play(state);
+	uint8_t long_one[HEADERS_MAX];
+
+	memset(long_one, OPTIONS, sizeof(long_one));
+	long_one[9] = IPPROTO_UDP;
+	sender_knows(p);
+	receives_ipv6(p);
+	is_unresolved(p, make_packet(p, long_one, 10, 0));
+	is_unresolved(p, make_packet(p, fragment, sizeof(fragment), 100));
+	is_unresolved(p, make_packet(p, unknown, sizeof(unknown), 0));
+	/* Of TCP the receiver is found behind any translation. */
+	is_translated(p, "tcp6_client", make_packet(p, tcp, sizeof(tcp), 0));
+	assert_int_equal(p->count, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -519,6 +633,8 @@ int main(void)
 		TEST(many_namespaces_are_looked_through),
 		TEST(a_missed_receiver_is_looked_for_again),
 		TEST(a_receiver_under_traffic_is_found),
+		TEST(udp_is_found_behind_ipv6_extensions),
+		TEST(udp_that_is_not_found_in_ipv6_is_a_leak),
 		/* It waits, for what no kernel does otherwise: on one image. */
 		TEST(who_has_no_receiver_is_looked_at_ever_more_rarely),
 	};
