@@ -332,8 +332,7 @@ static __always_inline void names_change(struct event *e, u64 dentry)
 		managed->judged_epoch = 0;
 }
 
-/* security_inode_rename(old_dir, old_dentry, new_dir, new_dentry, flags): the two may be exchanged.
- */
+/* security_inode_rename(old_dir, old_dentry, new_dir, new_dentry): they may be exchanged */
 static __always_inline void on_inode_rename(struct event *e)
 {
 	names_change(e, e->args[1]);

@@ -9,8 +9,7 @@
 
 #include "carrier_file.bpf.h"
 
-/* From in, if that is one, which the actor reads: no hook comes when it wakes and goes on to write.
- */
+/* From in, which the actor reads (0: no file): no hook comes when it wakes and goes on to write. */
 static __always_inline void file_is_written_from(struct event *e, u64 in, u64 out)
 {
 	if (in)
