@@ -14,7 +14,7 @@ KERNELS = ["6.1", "6.12"]
 KEYS = {  # key: (type, default); no default: required
     "name": (str,), "proves": (str,), "guest": (str,), "kernels": (list, KERNELS),
     "vcpus": (int, 2), "expect": (list, []), "forbid": (list, []), "chain": (list, None),
-    "silent": (bool, True), "seconds": (int, 60), "bytes": (int, 4096), "shim": (dict, {}),
+    "paths": (dict, {}), "silent": (bool, True), "seconds": (int, 60), "bytes": (int, 4096), "shim": (dict, {}),
 }
 SHIM_KEYS = {"missed": str, "reused": str, "lost": str, "expect": list, "forbid": list, "chain": list}
 
@@ -51,8 +51,8 @@ def read(path):
     for record in scenario["expect"] + scenario["forbid"]:
         if not isinstance(record, dict) or "type" not in record:
             raise ValueError(f"a record to match needs a type: {record}")
-    if scenario["chain"] and not scenario["expect"]:
-        raise ValueError("a chain needs an expected record to end in")
+    if (scenario["chain"] or scenario["paths"]) and not scenario["expect"]:
+        raise ValueError("a chain or path needs an expected record to end in")
     return scenario
 
 

@@ -3,6 +3,7 @@
 they are what a scenario expects."""
 import json
 import re
+import subprocess
 import time
 
 import jsonschema
@@ -14,6 +15,7 @@ class Records:
     """All records that kvmtaint wrote to a file so far."""
 
     def __init__(self, path, schema):
+        self.path = path
         self.file = open(path)
         self.validator = schema and jsonschema.Draft202012Validator(schema)
         self.all = []
@@ -112,6 +114,19 @@ def matches(record, wanted, variables):
     return True
 
 
+def judge_paths(wanted, records, record):
+    """Whether `kvmtaint path` goes back by these ways, one for each label: why not, if not."""
+    done = subprocess.run(["kvmtaint", "path", "--json", records.path, str(record["seq"])],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        return [f"kvmtaint path {record['seq']}: status {done.returncode}: {done.stdout[:200]}"]
+    found = {}
+    for way in json.loads(done.stdout)["ways"]:
+        targets = [each.get("target", {"kind": each["type"]}) for each in way["records"]]
+        found[way["label"]] = [f"{each['kind']} {each.get('path', '')}".strip() for each in targets]
+    return [] if found == wanted else [f"the paths are {found}, not {wanted}"]
+
+
 def judge_secret(scenario, slice_, records, variables):
     """Returns the reasons why this slice is not what the scenario expects."""
     reasons = []
@@ -128,6 +143,8 @@ def judge_secret(scenario, slice_, records, variables):
                 reasons.append(f"chain is {chains[0]}, not {scenario['chain']}")
             else:
                 hit = hits[chains.index(scenario["chain"])]
+        if wanted is scenario["expect"][-1] and scenario["paths"]:
+            reasons += judge_paths(scenario["paths"], records, hit)
         unused.remove(hit)
     for wanted in scenario["forbid"]:
         for record in slice_:
