@@ -45,8 +45,9 @@ def exits(bench):
     rows = [[each["what"], number(each["unmanaged"]), number(each["managed"]),
              number(shim.get(name, {}).get("unmanaged")), number(shim.get(name, {}).get("managed"))]
             for name, each in bench["exits"]["patch"].items()]
+    calls = [each["calls"] for trap in bench["exits"].values() for each in trap.values()]
     return ["#### Exits of one operation", "",
-            "Counted exactly, in the lab, on guest 6.12 (`tests/bench/run exits`): the exits of 100 to 2,000 calls less those",
+            f"Counted exactly, in the lab, on guest 6.12 (`tests/bench/run exits`): the exits of {min(calls)} to {max(calls):,} calls less those",
             "of none. With `patch` only hooked functions exit; with `shim` every system call does (`read` and `write` of a file seek",
             "back each time, a page fault needs a `madvise`).", "",
             *table(["operation", "`patch`, unmanaged", "managed", "`shim`, unmanaged", "managed"], rows), "",

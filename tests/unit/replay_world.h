@@ -137,6 +137,28 @@ static inline uint64_t file_of(const struct world *w, const char *series, uint64
 	return peek(w, peek(w, fdt + g->fdt_fd, 8) + 8 * image_number(series, key), 8);
 }
 
+/* Where this process has its private copy of a byte of the image, which may now be changed. */
+static inline void *private_byte(const struct world *w, uint64_t gva)
+{
+	const struct kt_slot *slots;
+	uintptr_t at;
+	size_t count;
+	gpa_t gpa;
+
+	assert_int_equal(guest_translate(w->mem, &w->profile->guest, GVA(gva), &gpa), 0);
+	slots = guest_mem_slots(w->mem, &count);
+	at = slots[0].hva + gpa.v;
+	assert_int_equal(mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE), 0);
+	return (void *)at;
+}
+
+/* struct socket of the image's holder, by the name of its fact. */
+static inline uint64_t holders_socket(const struct world *w, const char *series, const char *name)
+{
+	return peek(w, file_of(w, series, w->holder, name) + w->profile->guest.file_private_data,
+		    8);
+}
+
 /* run_hook() with all the arguments that a hook may look at. */
 static inline int64_t run_hook_with(const struct world *w, uint32_t vcpu, enum kt_hook hook,
 				    uint64_t current, const uint64_t args[4])

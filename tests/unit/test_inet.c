@@ -72,32 +72,14 @@ static void put(uint64_t at, uint64_t value, size_t size)
 	memcpy(memory + at, &value, size);
 }
 
-/* Where this process has its private copy of a byte of the image. */
-static void *where(struct play *p, uint64_t to)
-{
-	const struct kt_slot *slots;
-	uintptr_t at;
-	size_t count;
-	gpa_t gpa;
-
-	assert_int_equal(guest_translate(p->w.mem, &p->w.profile->guest, GVA(to), &gpa), 0);
-	slots = guest_mem_slots(p->w.mem, &count);
-	at = slots[0].hva + gpa.v;
-	assert_int_equal(mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE), 0);
-	return (void *)at;
-}
-
 static void poke(struct play *p, uint64_t to, uint64_t value, size_t size)
 {
-	memcpy(where(p, to), &value, size);
+	memcpy(private_byte(&p->w, to), &value, size);
 }
 
 static uint64_t socket_of(struct play *p, const char *name)
 {
-	return peek(&p->w,
-		    file_of(&p->w, p->series, p->w.holder, name) +
-			    p->w.profile->guest.file_private_data,
-		    8);
+	return holders_socket(&p->w, p->series, name);
 }
 
 static uint64_t sock_of(struct play *p, const char *name)
@@ -490,9 +472,9 @@ static void a_receiver_under_traffic_is_found(void **state)
 	for (int end = 0; end < 2; end++) {
 		uint64_t sk = sock_of(p, ends[end]);
 
-		traffic.sent[end][0] = where(p, sk + g->tcp_snd_una);
-		traffic.sent[end][1] = where(p, sk + g->tcp_snd_nxt);
-		traffic.received[end] = where(p, sk + g->tcp_rcv_nxt);
+		traffic.sent[end][0] = private_byte(&p->w, sk + g->tcp_snd_una);
+		traffic.sent[end][1] = private_byte(&p->w, sk + g->tcp_snd_nxt);
+		traffic.received[end] = private_byte(&p->w, sk + g->tcp_rcv_nxt);
 	}
 	assert_int_equal(pthread_create(&thread, NULL, both_ends_send, &traffic), 0);
 	pin(0);

@@ -49,24 +49,12 @@ static const char *series_list[] = { "5.10", "6.1", "6.12", "6.18", "7" };
 /* Changes this process's private copy of an image. */
 static void poke(struct vm *vm, uint64_t gva, uint64_t value, size_t size)
 {
-	const struct kt_slot *slots;
-	uintptr_t at;
-	size_t count;
-	gpa_t gpa;
-
-	assert_int_equal(guest_translate(vm->w.mem, &vm->w.profile->guest, GVA(gva), &gpa), 0);
-	slots = guest_mem_slots(vm->w.mem, &count);
-	at = slots[0].hva + gpa.v;
-	assert_int_equal(mprotect((void *)(at & ~4095UL), 8192, PROT_READ | PROT_WRITE), 0);
-	memcpy((void *)at, &value, size);
+	memcpy(private_byte(&vm->w, gva), &value, size);
 }
 
 static uint64_t socket_of(struct vm *vm, const char *name)
 {
-	return peek(&vm->w,
-		    file_of(&vm->w, vm->series, vm->w.holder, name) +
-			    vm->w.profile->guest.file_private_data,
-		    8);
+	return holders_socket(&vm->w, vm->series, name);
 }
 
 static uint64_t sock_of(struct vm *vm, const char *name)
