@@ -35,7 +35,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/%)
 BENCH_BIN := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all bench demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup built install clean help deps format
+.PHONY: all bench demo check check-all check-intel check-shim check-verdicts unit races channels channels-mutation test-setup images built install clean help deps format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -95,8 +95,11 @@ demo: all ## a real guest's secret leaves by a real scp, and is seen
 
 test-setup: all
 	$(Q)scripts/deps check lab
+	$(Q)$(MAKE) -j$$(nproc) images built
+
+# The RAM images of real guests that the unit tests read.
+images:
 	$(Q)scripts/ram-image 5.10 6.1 6.12 6.18 7
-	$(Q)$(MAKE) -j$$(nproc) built
 
 # What tests/run needs: it asks whether this is up to date.
 built: $(OUT)/kvmtaint $(UNIT_BIN) $(BENCH_BIN)
