@@ -102,6 +102,23 @@ static __always_inline int carrier_is_medium(struct event *e, u64 bdev)
 	return carrier_is_disk(e, g64(e, bdev + guest.bdev_disk));
 }
 
+/* del_gendisk(disk): another one may be made at its address. */
+static __always_inline void on_disk_gone(struct event *e)
+{
+	struct kt_object_key key = { .gva = e->args[0] };
+	struct kt_disk *disk = bpf_map_lookup_elem(&disks, &key);
+
+	if (!disk)
+		return;
+	record_begin(e, KT_RECORD_GONE);
+	carrier_is_object(e, KT_KIND_DISK, key.gva);
+	describe_carrier(e, &e->record.target);
+	if (comes_again(e))
+		return;
+	set_leave(e, &disk->managed, &disks, &key);
+	record_emit(e);
+}
+
 /* The file at hand steps aside for what it is stored in, and comes back. */
 static __always_inline void content_keep(struct event *e)
 {

@@ -209,6 +209,8 @@ static __always_inline bool carrier_is_looked(struct event *e, u64 inode, u64 sb
 		inode_look(e, inode, &sb, key);
 		magic = sb_look(e, sb, key);
 		e->key = *key;
+		/* The overlay's own numbers are a layer's, and without generations. */
+		e->name_key.generation = key->generation ^ key->fs ^ (u32)key->ino * 0x9e3779b9U;
 	}
 	e->fuse = magic == FUSE_SUPER_MAGIC ? sb : 0;
 	e->carrier_kind = KT_KIND_FILE;
