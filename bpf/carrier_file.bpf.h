@@ -29,30 +29,35 @@
 #define ALIASES_MAX	    64 /* names of one inode in the guest's dentry cache */
 #define JUDGE_GRACE_NS	    2000000000ULL /* a rename takes effect within this time after its hook */
 
-/* Judges one more name of an inode that has several. */
+/* Judges one more name of an inode that has several, as the mount at hand has it. */
 static long alias_step(u32 step, struct event **at_hand)
 {
 	struct event *e = *at_hand;
-	u64 dentry;
 
 	if (!e->walk_node || e->failed)
 		return 1;
-	dentry = e->walk_node - guest.dentry_alias;
-	path_build(e, 0, dentry);
-	e->labels |= path_labels(e);
+	e->labels |= path_judge(e, e->judge_mount, e->walk_node - guest.dentry_alias);
 	e->walk_node = g64(e, e->walk_node);
 	return 0;
 }
 
+/* Whether the dentry is of a file that was opened by its handle while no name of it was cached. */
+static __always_inline bool is_disconnected(struct event *e, u64 dentry)
+{
+	return g64(e, dentry + guest.dentry_parent) == dentry &&
+	       g32(e, dentry + guest.dentry_name_len) == 1 &&
+	       g8(e, g64(e, dentry + guest.dentry_name)) == '/';
+}
+
 /*
  * First touch: what the policy says of the file at hand. A file with several
- * links is judged by all its names that the guest's dentry cache holds, every
- * time, because the next name may be looked up later.
+ * links, or open without a name, is judged by all its names that the guest's dentry
+ * cache holds, every time, because the next name may be looked up later.
  */
 __noinline u64 file_judge(struct event *e)
 {
+	u64 labels, now, dentry;
 	struct kt_file_key key;
-	u64 labels, now;
 	u32 epoch;
 
 	if (!e || !dfa_loaded)
@@ -61,10 +66,15 @@ __noinline u64 file_judge(struct event *e)
 	epoch = policy_epoch;
 	now = bpf_ktime_get_ns();
 	count(KT_COUNT_JUDGED);
-	labels = e->file ? path_judge(e, g64(e, e->file + guest.file_path_mnt),
-				      g64(e, e->file + guest.file_path_dentry))
-			 : path_judge(e, e->mount ? e->mount + guest.mount_mnt : 0, e->dentry);
-	if (g32(e, e->carrier + guest.inode_nlink) > 1) {
+	if (e->file) {
+		e->judge_mount = g64(e, e->file + guest.file_path_mnt);
+		dentry = g64(e, e->file + guest.file_path_dentry);
+	} else {
+		e->judge_mount = e->mount ? e->mount + guest.mount_mnt : 0;
+		dentry = e->dentry;
+	}
+	labels = path_judge(e, e->judge_mount, dentry);
+	if (g32(e, e->carrier + guest.inode_nlink) > 1 || is_disconnected(e, dentry)) {
 		e->labels = labels;
 		e->walk_node = g64(e, e->carrier + guest.inode_dentry);
 		if (walk(e, ALIASES_MAX, alias_step) >= ALIASES_MAX)
@@ -204,7 +214,7 @@ static __always_inline int carrier_is_memory_file(struct event *e, u64 file, u64
 __noinline int carrier_is_file(struct event *e, u64 file)
 {
 	struct kt_file_key key = {};
-	u64 inode, sb;
+	u64 inode, sb, pipe;
 	u32 kind;
 
 	if (!e)
@@ -225,7 +235,11 @@ __noinline int carrier_is_file(struct event *e, u64 file)
 			file_first_touch(e);
 		return kind;
 	case S_IFIFO:
-		carrier_is_pipe(e, g64(e, file + guest.file_private_data), key.ino);
+		/* rpc_pipefs has nodes that call themselves pipes, and are none. */
+		pipe = g64(e, inode + guest.inode_pipe);
+		if (!pipe || g64(e, file + guest.file_private_data) != pipe)
+			return 0;
+		carrier_is_pipe(e, pipe, key.ino);
 		return S_IFIFO;
 	case S_IFSOCK:
 		carrier_is_socket(e,
@@ -345,14 +359,15 @@ static __always_inline void on_inode_link(struct event *e)
 	names_change(e, e->args[0]);
 }
 
-/* security_sb_mount(), security_move_mount(): any path may now lead elsewhere. */
+/* Mounts move: any path may now lead elsewhere. */
 static __always_inline void on_sb_mount(struct event *e)
 {
 	judge_again_until = bpf_ktime_get_ns() + JUDGE_GRACE_NS;
 	__sync_fetch_and_add(&policy_epoch, 1);
 }
 
-#define on_move_mount on_sb_mount
+#define on_move_mount	on_sb_mount
+#define on_sb_pivotroot on_sb_mount
 
 /*
  * Whether nobody can reach the inode any more but by this name, which is in use by its
@@ -369,6 +384,38 @@ static __always_inline bool is_last_name(struct event *e, u64 dentry, u64 inode)
 	       g64(e, g64(e, inode + guest.inode_sb) + guest.sb_magic) != BTRFS_SUPER_MAGIC;
 }
 
+/* The file at hand is gone; dentry: the name it had, or 0. */
+__noinline int file_leaves(struct event *e, u64 dentry)
+{
+	struct kt_file *managed;
+
+	if (!e)
+		return 0;
+	managed = bpf_map_lookup_elem(&files, &e->key);
+	if (!managed)
+		return 0;
+	record_begin(e, KT_RECORD_GONE);
+	record_actor(e);
+	e->file = 0;
+	e->dentry = dentry;
+	e->leaf = 0;
+	e->mount = 0;
+	describe_carrier(e, &e->record.target);
+	if (comes_again(e))
+		return 0;
+	set_leave(e, &managed->managed, &files, &e->key);
+	record_emit(e);
+	return 0;
+}
+
+/* Whether nobody but an overlay's inode has the file that holds its data, whose last link went. */
+static __always_inline bool layer_is_left(struct event *e)
+{
+	u64 alias = g64(e, e->carrier + guest.inode_dentry);
+
+	return alias && is_last_name(e, alias - guest.dentry_alias, e->carrier);
+}
+
 /*
  * d_delete(dentry), after an unlink that succeeded: with no link and no user
  * left the file is gone. One that is still open stays: it may yet be read.
@@ -376,28 +423,20 @@ static __always_inline bool is_last_name(struct event *e, u64 dentry, u64 inode)
 static __always_inline void on_dentry_delete(struct event *e)
 {
 	u64 dentry = e->args[0], inode = g64(e, dentry + guest.dentry_inode);
-	struct kt_file *managed;
 
-	/* What overlayfs keeps of it is deleted by a d_delete() of its own, or stays. */
-	if (!inode || !is_last_name(e, dentry, inode) || !carrier_is_inode(e, inode) || e->overlaid)
+	if (!inode || g32(e, inode + guest.inode_nlink) || !carrier_is_inode(e, inode))
 		return;
-	managed = bpf_map_lookup_elem(&files, &e->key);
-	if (!managed)
-		return;
-	e->file = 0;
-	record_begin(e, KT_RECORD_GONE);
-	record_actor(e);
-	e->record.target.kind = KT_KIND_FILE;
-	e->record.target.gva = inode;
-	e->record.target.dev = inode_dev(e, inode);
-	e->record.target.ino = e->key.ino;
-	e->record.target.generation = e->key.generation;
-	path_build(e, 0, dentry);
-	record_path(e);
-	if (comes_again(e))
-		return;
-	set_leave(e, &managed->managed, &files, &e->key);
-	record_emit(e);
+	/* Its number may be the next file's, and not all file systems have generations. */
+	bpf_map_delete_elem(&judged, &e->name_key);
+	if (is_last_name(e, dentry, inode) && (!e->overlaid || layer_is_left(e)))
+		file_leaves(e, dentry);
+}
+
+/* shmem_evict_inode(inode): nobody has it any more, and tmpfs keeps nothing elsewhere. */
+static __always_inline void on_shmem_evict(struct event *e)
+{
+	if (carrier_is_inode(e, e->args[0]))
+		file_leaves(e, 0);
 }
 
 #endif

@@ -196,6 +196,8 @@ struct event {
 	u64 file; /* struct file behind a file carrier, 0: none; of memory: a task */
 	u64 dentry; /* of a file carrier without a struct file; 0: none */
 	u64 mount; /* struct mount by which dentry's path goes */
+	u64 judge_mount; /* struct vfsmount by which the policy looks at the names of the file at
+			    hand; 0: none */
 	u64 fuse; /* super_block of the regular file at hand, where that is FUSE's; else 0 */
 	u64 leaf; /* struct qstr below dentry, of an inode still without one; 0: none */
 	/* Of a file carrier: the inode that its name leads to. overlaid: it is overlayfs's, key is

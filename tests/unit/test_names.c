@@ -108,6 +108,11 @@ static void a_moved_mount_voids_all_verdicts(void **state)
 	is_judged_again(state, KT_HOOK_move_mount, NULL);
 }
 
+static void a_pivot_voids_all_verdicts(void **state)
+{
+	is_judged_again(state, KT_HOOK_sb_pivotroot, NULL);
+}
+
 /* Of the two that are exchanged, the one named second: other is the first. */
 static void exchanged(void **state, uint32_t mode)
 {
@@ -154,6 +159,62 @@ static void a_read_before_the_rename_is_no_verdict(void **state)
 	read_by(p, RECEIVER, f);
 	assert_int_equal(file_labels(p, f), 3);
 	assert_int_equal(process(p, RECEIVER), 3);
+}
+
+/* The guest looks up one more name of the file, below a mount: /tmp/secret.txt. */
+static void gets_a_classified_name(struct play *p, struct opened f)
+{
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t named = plain_dentry(p, S_IFREG | 0600);
+
+	set(&p->w, named + g->dentry_inode, f.inode, 8);
+	set(&p->w, named + g->dentry_alias, f.dentry + g->dentry_alias, 8);
+	set(&p->w, f.inode + g->inode_dentry, named + g->dentry_alias, 8);
+	name_is(p, (struct opened){ .dentry = named }, "secret.txt");
+}
+
+static void a_file_of_two_links_is_judged_by_both(void **state)
+{
+	struct play *p = play(state);
+	struct opened f = opened(p, 4711, S_IFREG | 0600);
+
+	set(&p->w, f.inode + p->w.profile->guest.inode_nlink, 2, 4);
+	read_by(p, RECEIVER, f);
+	assert_int_equal(process(p, RECEIVER), 0);
+	gets_a_classified_name(p, f);
+	read_by(p, RECEIVER, f);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+/* open_by_handle_at(2), or nfsd: of no name at first, until somebody looks one up. */
+static void a_file_opened_by_its_handle_is_judged_once_it_has_a_name(void **state)
+{
+	struct play *p = play(state);
+	struct opened f = opened(p, 4711, S_IFREG | 0600);
+
+	name_is(p, f, "/");
+	set(&p->w, f.dentry + p->w.profile->guest.dentry_parent, f.dentry, 8);
+	read_by(p, RECEIVER, f);
+	assert_int_equal(process(p, RECEIVER), 0);
+	gets_a_classified_name(p, f);
+	read_by(p, RECEIVER, f);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
+/* On a file system without generations the next file may be the same key. */
+static void a_number_that_is_used_again_is_judged_again(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	struct opened f = opened(p, 4711, S_IFREG | 0600);
+
+	read_by(p, RECEIVER, f);
+	set(&p->w, f.inode + g->inode_nlink, 0, 4);
+	hook(p, KT_HOOK_dentry_delete, SENDER, f.dentry, 0);
+	set(&p->w, f.inode + g->inode_nlink, 1, 4);
+	name_is(p, f, "secret.txt");
+	read_by(p, RECEIVER, f);
+	assert_int_equal(process(p, RECEIVER), 1);
 }
 
 /* --- the last name ------------------------------------------------------------ */
@@ -223,6 +284,19 @@ static void a_snapshot_of_btrfs_keeps_it(void **state)
 	assert_int_equal(file_labels(p, f), 1);
 }
 
+/* A memfd, or a file that was open when its last name went: no name goes with it. */
+static void a_file_of_tmpfs_ends_with_its_inode(void **state)
+{
+	struct play *p = play(state);
+	struct opened f = unlinked(p);
+
+	hook(p, KT_HOOK_shmem_evict, RECEIVER, f.inode, 0);
+	assert_int_equal(p->count, 1);
+	assert_int_equal(p->records[0].type, KT_RECORD_GONE);
+	assert_int_equal(p->records[0].target.ino, 4711);
+	assert_int_equal(file_labels(p, f), 0);
+}
+
 /* --- where a name lies ---------------------------------------------------------- */
 
 /* With 16 CPUs and more a slab of dentries has several pages, and names lie across two. */
@@ -257,6 +331,11 @@ int main(void)
 		TEST(a_link_voids_the_verdict),
 		TEST(a_mount_voids_all_verdicts),
 		TEST(a_moved_mount_voids_all_verdicts),
+		TEST(a_pivot_voids_all_verdicts),
+		TEST(a_file_of_two_links_is_judged_by_both),
+		TEST(a_file_opened_by_its_handle_is_judged_once_it_has_a_name),
+		TEST(a_number_that_is_used_again_is_judged_again),
+		TEST(a_file_of_tmpfs_ends_with_its_inode),
 		TEST(an_exchange_voids_both_verdicts),
 		TEST(an_exchanged_directory_voids_all_verdicts),
 		TEST(a_read_before_the_rename_is_no_verdict),
