@@ -11,6 +11,7 @@
 
 /* struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h): fixed by the ABI. */
 #define PT_REGS_ORIG_AX (15 * 8)
+#define PT_REGS_AX	(10 * 8)
 #define PT_REGS_BX	(5 * 8)
 #define PT_REGS_SI	(13 * 8)
 #define PT_REGS_DI	(14 * 8)

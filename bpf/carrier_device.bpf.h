@@ -47,23 +47,33 @@ static __always_inline u32 device_number(struct event *e, u64 file)
 	return g32(e, g64(e, file + guest.file_inode) + guest.inode_rdev);
 }
 
+/* A module's name, in words of eight bytes. */
+#define MODULE_VIRTIO_C 0x635f6f6974726976ULL /* virtio_c */
+#define MODULE_ONSOLE	0x00656c6f736e6fULL /* onsole */
+#define MODULE_TAP	0x00706174ULL /* tap, of macvtap and ipvtap */
+
 /*
- * A virtio-serial port: its number is given out at run time, and its operations
- * may be those of a module, of which the guest's kallsyms say nothing here.
+ * What leaves by a device whose number is given out at run time: a virtio-serial port,
+ * or the tap of a network device. Its operations may be those of a module, of which the
+ * guest's kallsyms say nothing here. 0: it is neither.
  */
-static __always_inline bool is_virtio_port(struct event *e, u64 file)
+static __always_inline u32 leak_by_module(struct event *e, u64 file)
 {
-	u64 operations = g64(e, file + guest.file_op), owner;
+	u64 operations = g64(e, file + guest.file_op), owner, name;
 
 	if (!operations)
-		return false;
+		return 0;
 	if (operations == guest.sym_port_fops)
-		return true;
+		return KT_LEAK_CONSOLE;
 	if (guest.fops_owner == KT_ABSENT || guest.module_name == KT_ABSENT)
-		return false;
+		return 0;
 	owner = g64(e, operations + guest.fops_owner);
-	return owner && g64(e, owner + guest.module_name) == 0x635f6f6974726976ULL && /* virtio_c */
-	       g64(e, owner + guest.module_name + 8) == 0x00656c6f736e6fULL; /* onsole */
+	if (!owner)
+		return 0;
+	name = g64(e, owner + guest.module_name);
+	if (name == MODULE_VIRTIO_C && g64(e, owner + guest.module_name + 8) == MODULE_ONSOLE)
+		return KT_LEAK_CONSOLE;
+	return (u32)name == MODULE_TAP ? KT_LEAK_UNRESOLVED : 0;
 }
 
 /* The open device becomes the carrier that is read; false: reading it is no flow. */
@@ -104,8 +114,8 @@ __noinline int device_is_written(struct event *e, u64 file)
 		tty = tty_of_file(e, file);
 		if (tty)
 			tty_is_written(e, tty);
-		else if (is_virtio_port(e, file))
-			kind = KT_LEAK_CONSOLE;
+		else
+			kind = leak_by_module(e, file);
 	}
 	if (!kind)
 		return 0;

@@ -29,6 +29,9 @@ static __always_inline void on_key_instantiate(struct event *e)
 /* user_update(key, prep) */
 #define on_key_update on_key_instantiate
 
+/* request_key_auth_instantiate(key, prep): the payload has the caller's callout data. */
+#define on_key_request on_key_instantiate
+
 /* True in keyctl(KEYCTL_READ, ...), and where a process hides which call it is in. */
 static __always_inline bool actor_reads_key(struct event *e)
 {

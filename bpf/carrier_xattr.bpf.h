@@ -8,7 +8,12 @@
 
 #include "carrier_file.bpf.h"
 
-#define S_IFLNK 0120000
+#define S_IFLNK		 0120000
+
+#define NR_READLINK	 89 /* x86-64 */
+#define NR_READLINKAT	 267
+#define NR_READLINK_32	 85
+#define NR_READLINKAT_32 305
 
 /* "user.*" and "trusted.*"; a name that cannot be read counts as one. */
 static __always_inline bool xattr_is_data(struct event *e, u64 name)
@@ -76,10 +81,25 @@ static __always_inline void on_inode_init(struct event *e)
 	write_to_storage(e, KT_FLOW_WRITE);
 }
 
-/* security_inode_readlink(dentry) */
+/* True in readlink(2) and readlinkat(2), and where a process hides which call it is in. */
+static __always_inline bool actor_reads_link(struct event *e)
+{
+	u64 regs = user_regs(e, actor_task(e));
+	u32 nr;
+
+	if (!regs)
+		return !actor_is_kthread(e);
+	nr = g64(e, regs + PT_REGS_ORIG_AX);
+	if (call_is_compat(e, actor_task(e)))
+		return nr == NR_READLINK_32 || nr == NR_READLINKAT_32;
+	nr &= ~X32_CALL;
+	return nr == NR_READLINK || nr == NR_READLINKAT;
+}
+
+/* security_inode_readlink(dentry): overlayfs asks it too, where a link is only followed. */
 static __always_inline void on_inode_readlink(struct event *e)
 {
-	if (carrier_is_dentry(e, e->args[0]))
+	if (actor_reads_link(e) && carrier_is_dentry(e, e->args[0]))
 		read_from(e, KT_FLOW_READ);
 }
 

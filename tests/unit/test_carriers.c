@@ -19,6 +19,7 @@
 /* struct pt_regs of x86-64 */
 #define REGS_RBX     (5 * 8)
 #define REGS_RSI     (13 * 8)
+#define REGS_RAX     (10 * 8)
 #define REGS_RDI     (14 * 8)
 #define REGS_ORIG_AX (15 * 8)
 #define REGS_CS	     (17 * 8)
@@ -415,6 +416,31 @@ static void a_key_is_read_by_each_kind_of_call(void **state)
 	assert_int_equal(process(p, SENDER + 3), 1);
 }
 
+/* --- datagrams ---------------------------------------------------------------- */
+
+/* Both ask security_unix_may_send: connect(2) itself, and what io_uring does at its end. */
+static void connecting_is_no_datagram(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t from = peek(
+		&p->w,
+		file_of(&p->w, p->series, p->w.holder, "unix_dgram_0") + g->file_private_data, 8);
+	uint64_t to = peek(
+		&p->w, file_of(&p->w, p->series, p->w.holder, "unix_named") + g->file_private_data,
+		8);
+	uint64_t receiver = peek(&p->w, to + g->socket_sk, 8), regs;
+
+	sender_knows(p);
+	regs = in_syscall(p, SENDER, 42, 3);
+	set(&p->w, regs + REGS_RAX, -38, 8); /* -ENOSYS, as long as the call is under way */
+	hook(p, KT_HOOK_unix_may_send, SENDER, from, to);
+	assert_int_equal(object(p, "sockets", receiver), 0);
+	set(&p->w, regs + REGS_RAX, -512, 8);
+	hook(p, KT_HOOK_unix_may_send, SENDER, from, to);
+	assert_int_equal(object(p, "sockets", receiver), 1);
+}
+
 /* --- readers that sleep ------------------------------------------------------ */
 
 /* Whether who last read a FIFO, and sleeps in this call, is told of what comes. */
@@ -477,11 +503,12 @@ static uint64_t another_pipe(struct play *p)
 {
 	const struct kt_guest *g = &p->w.profile->guest;
 	uint64_t from = file_of(&p->w, p->series, p->w.holder, "fifo"), file = copy_of(&p->w, from);
-	uint64_t inode = copy_of(&p->w, peek(&p->w, from + g->file_inode, 8));
+	uint64_t inode = copy_of(&p->w, peek(&p->w, from + g->file_inode, 8)), pipe = blank(p);
 
 	set(&p->w, inode + g->inode_ino, 4712, 8);
+	set(&p->w, inode + g->inode_pipe, pipe, 8);
 	set(&p->w, file + g->file_inode, inode, 8);
-	set(&p->w, file + g->file_private_data, blank(p), 8);
+	set(&p->w, file + g->file_private_data, pipe, 8);
 	return file;
 }
 
@@ -536,6 +563,34 @@ static void who_sleeps_in_a_32_bit_call_is_told(void **state)
 static void who_sleeps_in_an_x32_call_is_told(void **state)
 {
 	reader_sleeps_in(state, X32_CALL | 515, 0, true); /* readv */
+}
+
+/* What it reads and writes is its server's, and no pipe's. */
+static void a_node_of_rpc_pipefs_is_no_pipe(void **state)
+{
+	struct play *p = play(state);
+	uint64_t node = another_pipe(p);
+
+	set(&p->w, node + p->w.profile->guest.file_private_data, 0, 8);
+	sender_knows(p);
+	hook(p, KT_HOOK_file_permission, SENDER, node, MAY_WRITE);
+	hook(p, KT_HOOK_file_permission, RECEIVER, node, MAY_READ);
+	assert_int_equal(p->count, 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+}
+
+/* /sbin/request-key reads what the caller of request_key(2) tells it. */
+static void a_key_that_is_asked_for_tells_who_makes_it(void **state)
+{
+	struct play *p = play(state);
+	uint64_t key = blank(p);
+
+	set(&p->w, key + p->w.profile->guest.key_description, text(p, "token"), 8);
+	sender_knows(p);
+	hook(p, KT_HOOK_key_request, SENDER, key, 0);
+	in_syscall(p, RECEIVER, 250, 11);
+	hook(p, KT_HOOK_key_validate, RECEIVER, key, 0);
+	assert_int_equal(process(p, RECEIVER), 1);
 }
 
 static void an_updated_key_takes_labels(void **state)
@@ -632,6 +687,11 @@ static void a_link_made_by_a_managed_process_is_read(void **state)
 	assert_int_equal(p->records[0].target.kind, KT_KIND_FILE);
 	assert_int_equal(p->records[0].path_len, strlen("/tmp/link"));
 	assert_memory_equal(p->records[0].path, "/tmp/link", strlen("/tmp/link"));
+	/* openat(2) through an overlay: followed, not read. */
+	in_syscall(p, RECEIVER, 257, 0);
+	hook(p, KT_HOOK_inode_readlink, RECEIVER, link, 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+	in_syscall(p, RECEIVER, 89, 0);
 	hook(p, KT_HOOK_inode_readlink, RECEIVER, link, 0);
 	assert_int_equal(process(p, RECEIVER), 1);
 }
@@ -676,7 +736,10 @@ int main(void)
 		TEST(proc_mem_is_written),
 		TEST(a_key_carries_to_who_reads_it),
 		TEST(a_key_is_read_by_each_kind_of_call),
+		TEST(a_node_of_rpc_pipefs_is_no_pipe),
+		TEST(a_key_that_is_asked_for_tells_who_makes_it),
 		TEST(an_updated_key_takes_labels),
+		TEST(connecting_is_no_datagram),
 		TEST(who_sleeps_in_read_is_told),
 		TEST(who_sleeps_in_another_call_is_not),
 		TEST(who_sleeps_in_a_clone_is_told),

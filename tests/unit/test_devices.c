@@ -204,6 +204,23 @@ static void what_is_printed_on_a_console_leaks(void **state)
 	assert_int_equal(p->records[0].type, KT_RECORD_LEAK);
 }
 
+static void a_tap_is_known_by_its_module(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t module = blank(p), operations = blank(p), other = blank(p), others = blank(p);
+
+	memcpy((void *)(uintptr_t)(module + g->module_name + p->w.moved), "tap", 4);
+	memcpy((void *)(uintptr_t)(other + g->module_name + p->w.moved), "tape", 5);
+	set(&p->w, operations + g->fops_owner, module, 8);
+	set(&p->w, others + g->fops_owner, other, 8);
+	sender_knows(p);
+	writes(p, SENDER, device(p, DEV(237, 3), operations, 0));
+	is_leak(p, KT_LEAK_UNRESOLVED, "plain");
+	writes(p, SENDER, device(p, DEV(238, 3), others, 0));
+	assert_int_equal(p->count, 0);
+}
+
 static void a_virtio_port_is_known_by_its_module_or_its_operations(void **state)
 {
 	struct play *p = play(state);
@@ -429,6 +446,7 @@ int main(void)
 	struct CMUnitTest tests[] = {
 		TEST(a_terminal_is_told_and_marks_nobody),
 		TEST(what_is_printed_on_a_console_leaks),
+		TEST(a_tap_is_known_by_its_module),
 		TEST(a_virtio_port_is_known_by_its_module_or_its_operations),
 		TEST(tun_leaks_and_null_does_not),
 		TEST(what_is_written_to_fuse_its_server_reads),
