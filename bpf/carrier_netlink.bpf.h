@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Netlink between processes: to a port, or to a group. What goes to the kernel
- * (port 0, no group) reaches no other process and is no flow.
+ * (port 0, no group) reaches no other process and is no flow; but for uevents,
+ * which it passes on to the group of those that it makes itself.
  */
 #ifndef KVMTAINT_CARRIER_NETLINK_BPF_H
 #define KVMTAINT_CARRIER_NETLINK_BPF_H
 
 #include "carrier_inet.bpf.h"
 
-#define AF_NETLINK	  16
-#define NETLINK_PROTOCOLS 32 /* MAX_LINKS, include/uapi/linux/netlink.h */
-#define NETLINK_NAME	  12 /* sizeof(struct sockaddr_nl) */
+#define AF_NETLINK	       16
+#define NETLINK_PROTOCOLS      32 /* MAX_LINKS, include/uapi/linux/netlink.h */
+#define NETLINK_NAME	       12 /* sizeof(struct sockaddr_nl) */
+
+#define NETLINK_KOBJECT_UEVENT 15
+#define UEVENT_GROUP	       1 /* uevent_net_broadcast(), lib/kobject_uevent.c */
 
 /* As netlink_sendmsg() reads it: the message's name over the socket's own; the lowest group. */
 static __always_inline void netlink_destination(struct event *e, u64 sk, u64 msg, u32 *port,
@@ -78,6 +82,8 @@ static __always_inline void netlink_send(struct event *e, u64 sk, u64 msg)
 	if (protocol >= NETLINK_PROTOCOLS)
 		return;
 	netlink_destination(e, sk, msg, &port, &group);
+	if (protocol == NETLINK_KOBJECT_UEVENT && !port && !group)
+		group = UEVENT_GROUP;
 	table = g64(e, guest.sym_nl_table) + (u64)protocol * guest.netlink_table_size;
 	e->net = g64(e, sk + guest.skc_net);
 	e->seek = sk;

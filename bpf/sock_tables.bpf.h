@@ -183,8 +183,12 @@ static __always_inline u32 udp_score(struct event *e, u64 sk)
 		return 0;
 	net = g64(e, sk + guest.skc_net);
 	udp_is_hashed(e, net);
-	if (net != e->net || !scan_goes_on(e, 8 * read_cost(sk), sk))
+	if (net != e->net || !scan_goes_on(e, 9 * read_cost(sk), sk))
 		return 0;
+	if (e->scan == SCAN_UDP && g32(e, sk + guest.skc_bound_dev_if)) {
+		e->device_seen = 1;
+		return 0;
+	}
 	dport = __builtin_bswap16(g16(e, sk + guest.skc_dport));
 	if (e->scan == SCAN_UDP && dport && !udp_peer_fits(e, sk, dport))
 		return 0;
@@ -453,9 +457,25 @@ static __always_inline u32 tcp_receiver(struct event *e, u64 sk)
 	return e->found_count;
 }
 
+static __always_inline void udp_table_scan(struct event *e)
+{
+	if (udp_hash == UDP_HASH_HOLDS) {
+		bucket_scan(e, g64(e, udp_bucket(e, e->net)));
+		return;
+	}
+	/* Most namespaces share a table, which another one's scan may have seen whole. */
+	if (e->udp_unused == e->udp_table)
+		return;
+	e->port_used = 0;
+	table_scan(e, e->udp_table, e->udp_mask + 1, guest.udp_hslot_size);
+	if (!e->port_used && !e->failed)
+		e->udp_unused = e->udp_table;
+}
+
 /*
- * The sockets of e->net that receive a datagram e->from -> e->to, by e->scan.
- * The table may be a namespace's own since 6.2 (commit 9804985bf27f).
+ * The sockets of e->net that receive a datagram e->from -> e->to, by scan. A socket
+ * that is bound to a device may be passed over by the guest, or not: with one all that
+ * fit count. The table may be a namespace's own since 6.2 (commit 9804985bf27f).
  */
 static __always_inline void udp_scan(struct event *e, u32 scan)
 {
@@ -468,17 +488,12 @@ static __always_inline void udp_scan(struct event *e, u32 scan)
 		table = guest.sym_udp_table;
 	e->udp_table = g64(e, table + guest.udp_table_hash);
 	e->udp_mask = g32(e, table + guest.udp_table_mask);
-	if (udp_hash == UDP_HASH_HOLDS) {
-		bucket_scan(e, g64(e, udp_bucket(e, e->net)));
-		return;
+	e->device_seen = 0;
+	udp_table_scan(e);
+	if (e->device_seen) {
+		scan_begin(e, SCAN_UDP_GROUP, guest.skc_node);
+		udp_table_scan(e);
 	}
-	/* Most namespaces share a table, which another one's scan may have seen whole. */
-	if (e->udp_unused == e->udp_table)
-		return;
-	e->port_used = 0;
-	table_scan(e, e->udp_table, e->udp_mask + 1, guest.udp_hslot_size);
-	if (!e->port_used && !e->failed)
-		e->udp_unused = e->udp_table;
 }
 
 #endif

@@ -271,6 +271,7 @@ struct event {
 	u64 udp_table, udp_unused; /* buckets; the latter: in which nobody has that port */
 	u32 udp_mask;
 	u32 looked_again;
+	u32 device_seen; /* a socket with the port e->to is bound to a device */
 	u32 request_seen; /* the other end is there, but no full socket yet */
 	u32 found_group; /* e->to is a broadcast address */
 	u32 known_here; /* another namespace has the address e->to */

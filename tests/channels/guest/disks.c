@@ -410,6 +410,11 @@ NOT_COVERED(
 	served_disks,
 	"disks that a process of the guest serves: ublk, TCMU, VDUSE; nbd to a server in the guest",
 	"the server takes requests by ways that pass no function of their own; nbd is a leak");
+NOT_COVERED(
+	device_commands,
+	"commands that a process gives to a device itself: SG_IO, `/dev/sg*`, `/dev/bsg`, `/dev/ng*`, NVMe "
+	"by io_uring, VFIO, UIO, `ioperm`",
+	"by root; each driver has its own, and with the last three no function sees the data");
 NOT_COVERED(swap, "swap disks and files, zram, read raw", "which process's page is where changes");
 NOT_COVERED(
 	own_ioctls,

@@ -11,6 +11,8 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
+#include <sched.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 static int send_all(struct run *r, const void *data, size_t size)
@@ -45,11 +47,11 @@ static int load_module(const char *name)
 
 /* --- netlink ---------------------------------------------------------------- */
 
-static int netlink_socket(unsigned int groups, unsigned int *port)
+static int netlink_socket(int protocol, unsigned int groups, unsigned int *port)
 {
 	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = groups };
 	socklen_t length = sizeof(nl);
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 
 	if (fd < 0 || bind(fd, (void *)&nl, sizeof(nl)) || getsockname(fd, (void *)&nl, &length))
 		return -errno;
@@ -62,8 +64,8 @@ static int setup_netlink(struct run *r, unsigned int group, bool connects)
 	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_groups = group };
 	unsigned int port, unused;
 
-	r->fd[0] = netlink_socket(group, &port);
-	r->fd[1] = netlink_socket(0, &unused);
+	r->fd[0] = netlink_socket(NETLINK_USERSOCK, group, &port);
+	r->fd[1] = netlink_socket(NETLINK_USERSOCK, 0, &unused);
 	if (r->fd[0] < 0 || r->fd[1] < 0)
 		return -EIO;
 	r->number[0] = group ? 0 : port;
@@ -99,6 +101,61 @@ static int send_netlink(struct run *r, const void *data, size_t size)
 		return -errno;
 	return 0;
 }
+
+#define UEVENT_SIZE 1024 /* the kernel takes 2048 with what it adds */
+#define UEVENT_MARK "change@/lab" /* tells ours from the kernel's own */
+
+/* In a network namespace of its own, where no udevd listens. */
+static int setup_netlink_uevent(struct run *r)
+{
+	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), error = 0;
+	unsigned int unused;
+
+	if (own < 0 || unshare(CLONE_NEWNET))
+		return -errno;
+	r->fd[0] = netlink_socket(NETLINK_KOBJECT_UEVENT, 1, &unused);
+	r->fd[1] = netlink_socket(NETLINK_KOBJECT_UEVENT, 0, &unused);
+	if (setns(own, CLONE_NEWNET))
+		error = -errno;
+	close(own);
+	return error ? error : r->fd[0] < 0 || r->fd[1] < 0 ? -EIO : 0;
+}
+
+/* To the kernel, which sends it on to all that listen for its own. */
+static int send_netlink_uevent(struct run *r, const void *data, size_t size)
+{
+	struct {
+		struct nlmsghdr head;
+		char mark[sizeof(UEVENT_MARK)];
+		char bytes[UEVENT_SIZE];
+	} message = { .head.nlmsg_type = NLMSG_MIN_TYPE, .head.nlmsg_flags = NLM_F_REQUEST };
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+
+	message.head.nlmsg_len = offsetof(typeof(message), bytes) + size;
+	memcpy(message.mark, UEVENT_MARK, sizeof(UEVENT_MARK));
+	memcpy(message.bytes, data, size);
+	return result(
+		sendto(r->fd[1], &message, message.head.nlmsg_len, 0, (void *)&to, sizeof(to)));
+}
+
+static int receive_netlink_uevent(struct run *r, void *data, size_t size)
+{
+	char message[2 * UEVENT_SIZE];
+	ssize_t n;
+
+	do {
+		n = recv(r->fd[0], message, sizeof(message), 0);
+		if (n < 0)
+			return -errno;
+	} while (n < (ssize_t)(sizeof(UEVENT_MARK) + size) ||
+		 memcmp(message, UEVENT_MARK, sizeof(UEVENT_MARK)));
+	memcpy(data, message + sizeof(UEVENT_MARK), size);
+	return 0;
+}
+
+CHANNEL(netlink_uevent, .name = "netlink/uevent", .hook = "socket_sendmsg", .carrier = "socket",
+	.flags = BOTH, .size = UEVENT_SIZE, .setup = setup_netlink_uevent,
+	.send = send_netlink_uevent, .receive = receive_netlink_uevent);
 
 #define NETLINK(id, text, ready, sends)                                                            \
 	CHANNEL(id, .name = "netlink/" text, .hook = "socket_sendmsg", .carrier = "socket",        \

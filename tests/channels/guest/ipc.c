@@ -87,5 +87,9 @@ static int receive_mq(struct run *r, void *data, size_t size)
 CHANNEL(posix_mq, .name = "posix/mq_send", .hook = "msg_alloc,msg_store", .carrier = "message",
 	.flags = BOTH, .setup = setup_mq, .send = send_mq, .receive = receive_mq);
 
+NOT_COVERED(binder, "binder",
+	    "a system of its own behind one ioctl; Debian's cloud kernels have none");
+NOT_COVERED(notified, "registers that a seccomp supervisor is notified of, and what it answers",
+	    "six words of each call; ptrace's are followed");
 NOT_COVERED(semaphores, "semaphores' values, signals' payloads, mq_notify",
 	    "a few bits at a time, by system calls that programs use to synchronise");

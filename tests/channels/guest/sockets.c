@@ -3,6 +3,7 @@
 #include "sockets.h"
 #include "uring.h"
 
+#include <net/if.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -236,11 +237,57 @@ BY_ADDRESS(udp4_to_own, "udp4/by-own-address", "0.0.0.0", OWN_V4, 7102);
 BY_ADDRESS(udp6_to, "udp6/by-address", "::", "::1", 7103);
 BY_ADDRESS(udp6_to_own, "udp6/by-own-address", "::", OWN_V6, 7104);
 
+/* The first device that is not the loopback. */
+static int bind_to_device(int fd)
+{
+	struct if_nameindex *devices = if_nameindex(), *at = devices;
+	int error = -ENODEV;
+
+	while (at && at->if_name && !strcmp(at->if_name, "lo"))
+		at++;
+	if (at && at->if_name)
+		error = result(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, at->if_name,
+					  strlen(at->if_name) + 1));
+	if_freenameindex(devices);
+	return error;
+}
+
+/* fd[2] fits better by its address, but is bound to another device: the guest passes it over. */
+static int setup_udp4_device(struct run *r)
+{
+	struct sockaddr_storage at;
+	socklen_t length = address_of("127.0.0.1", 7105, &at);
+	int one = 1, error;
+
+	r->fd[2] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	error = bind_to_device(r->fd[2]);
+	if (error)
+		return error;
+	if (setsockopt(r->fd[2], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    bind(r->fd[2], (void *)&at, length))
+		return -errno;
+	length = address_of("0.0.0.0", 7105, &at);
+	r->number[0] = 7105;
+	r->fd[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	r->fd[1] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (setsockopt(r->fd[0], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)))
+		return -errno;
+	return result(bind(r->fd[0], (void *)&at, length));
+}
+SOCKET(udp4_device, "udp4/beside-bound-to-device", "socket_sendmsg", setup_udp4_device,
+       send_udp4_to, by_recv);
+
 NOT_COVERED(shared_ring,
 	    "an io_uring, or its registered buffers, that two processes hold; IORING_OP_MSG_RING",
 	    "who submits a request is taken for the one who reads or sends");
 NOT_COVERED(error_queue, "the error queue of a socket that two processes hold (MSG_ERRQUEUE)",
 	    "what comes back is the sender's own; its socket is not marked by what it sends");
+NOT_COVERED(nflog, "packets that a process reads by NFLOG or NFQUEUE",
+	    "as those that a process sniffs");
+NOT_COVERED(kept_text,
+	    "text that the kernel keeps and gives back: of nftables, ipset, an interface's alias, "
+	    "socket filters, names of sockets, limits, window sizes, exit statuses",
+	    "each is a call of its own, and few bytes");
 NOT_COVERED(sockmap, "sockmaps, and BPF maps read and written by bpf(2)",
 	    "BPF programs of the guest's root move the bytes");
 NOT_COVERED(zcrx, "io_uring zero copy receive (IORING_OP_RECV_ZC, 6.15)",
