@@ -245,7 +245,6 @@ static inline void make_objects(struct stage *s)
 	struct world *w = &s->b.w;
 	const struct kt_guest *g = &w->profile->guest;
 	uint64_t plain = file_of(w, SERIES, w->bystander, "plain");
-	uint64_t fifo = file_of(w, SERIES, w->holder, "fifo");
 	uint64_t inode = peek(w, plain + g->file_inode, 8);
 	uint64_t sender = image_socket(&s->b, "unix_stream_0"),
 		 receiver = image_socket(&s->b, "unix_stream_1");
@@ -263,9 +262,7 @@ static inline void make_objects(struct stage *s)
 		set(w, s->sender[i] + g->socket_sk, from, 8);
 		set(w, s->receiver[i] + g->socket_sk, s->peer[i], 8);
 		set(w, from + g->unix_peer, s->peer[i], 8);
-		s->pipe_file[i] = copy_of(w, fifo);
-		s->pipe[i] = copy_of(w, fifo);
-		set(w, s->pipe_file[i] + g->file_private_data, s->pipe[i], 8);
+		s->pipe_file[i] = fifo_of(w, SERIES, &s->pipe[i]);
 	}
 }
 

@@ -152,6 +152,21 @@ static inline void *private_byte(const struct world *w, uint64_t gva)
 	return (void *)at;
 }
 
+/* An open FIFO like that of the image, with an inode and a pipe of its own; the pipe goes to *pipe.
+ */
+static inline uint64_t fifo_of(struct world *w, const char *series, uint64_t *pipe)
+{
+	const struct kt_guest *g = &w->profile->guest;
+	uint64_t from = file_of(w, series, w->holder, "fifo"), file = copy_of(w, from);
+	uint64_t inode = copy_of(w, peek(w, from + g->file_inode, 8));
+
+	*pipe = copy_of(w, from);
+	set(w, inode + g->inode_pipe, *pipe, 8);
+	set(w, file + g->file_inode, inode, 8);
+	set(w, file + g->file_private_data, *pipe, 8);
+	return file;
+}
+
 /* struct socket of the image's holder, by the name of its fact. */
 static inline uint64_t holders_socket(const struct world *w, const char *series, const char *name)
 {

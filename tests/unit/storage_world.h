@@ -45,7 +45,7 @@ static inline int keep(void *ctx, const struct kt_record *record, size_t len)
 }
 
 static inline void hook3(struct play *p, enum kt_hook hook, uint32_t who, uint64_t a0, uint64_t a1,
-		  uint64_t a2)
+			 uint64_t a2)
 {
 	uint64_t args[4] = { a0, a1, a2 };
 

@@ -502,13 +502,9 @@ static void who_sleeps_in_another_ioctl_is_not(void **state)
 static uint64_t another_pipe(struct play *p)
 {
 	const struct kt_guest *g = &p->w.profile->guest;
-	uint64_t from = file_of(&p->w, p->series, p->w.holder, "fifo"), file = copy_of(&p->w, from);
-	uint64_t inode = copy_of(&p->w, peek(&p->w, from + g->file_inode, 8)), pipe = blank(p);
+	uint64_t pipe, file = fifo_of(&p->w, p->series, &pipe);
 
-	set(&p->w, inode + g->inode_ino, 4712, 8);
-	set(&p->w, inode + g->inode_pipe, pipe, 8);
-	set(&p->w, file + g->file_inode, inode, 8);
-	set(&p->w, file + g->file_private_data, pipe, 8);
+	set(&p->w, peek(&p->w, file + g->file_inode, 8) + g->inode_ino, 4712, 8);
 	return file;
 }
 

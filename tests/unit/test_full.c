@@ -338,19 +338,14 @@ static void a_full_ring_loses_records_and_no_membership(void **state)
 static int set_up(void **state)
 {
 	struct full *f = calloc(1, sizeof(*f));
-	uint64_t fifo;
 
 	*state = f;
 	f->w.objects_max = ROOM;
 	f->w.readers_max = ROOM;
 	if (!world_open(&f->w, SERIES))
 		skip();
-	fifo = file_of(&f->w, SERIES, f->w.holder, "fifo");
-	for (int i = 0; i < PIPES; i++) {
-		f->file[i] = copy_of(&f->w, fifo);
-		f->pipe[i] = copy_of(&f->w, fifo);
-		set(&f->w, f->file[i] + f->w.profile->guest.file_private_data, f->pipe[i], 8);
-	}
+	for (int i = 0; i < PIPES; i++)
+		f->file[i] = fifo_of(&f->w, SERIES, &f->pipe[i]);
 	return 0;
 }
 

@@ -208,13 +208,9 @@ static uint64_t process_labels(struct duel *d, uint32_t n)
 static void make_pipes(struct duel *d)
 {
 	struct world *w = &d->w;
-	uint64_t fifo = file_of(w, SERIES, w->holder, "fifo");
 
-	for (int i = 0; i < POOL; i++) {
-		d->read_arg[i] = d->write_arg[i] = copy_of(w, fifo);
-		d->carrier[i] = copy_of(w, fifo);
-		set(w, d->read_arg[i] + w->profile->guest.file_private_data, d->carrier[i], 8);
-	}
+	for (int i = 0; i < POOL; i++)
+		d->read_arg[i] = d->write_arg[i] = fifo_of(w, SERIES, &d->carrier[i]);
 	d->read_hook = d->write_hook = KT_HOOK_file_permission;
 	d->free_hook = KT_HOOK_pipe_free;
 	d->carrier_set = "pipes";
