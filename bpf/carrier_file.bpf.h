@@ -388,10 +388,12 @@ static __always_inline bool is_last_name(struct event *e, u64 dentry, u64 inode)
 __noinline int file_leaves(struct event *e, u64 dentry)
 {
 	struct kt_file *managed;
+	struct kt_file_key key;
 
 	if (!e)
 		return 0;
-	managed = bpf_map_lookup_elem(&files, &e->key);
+	key = e->key;
+	managed = bpf_map_lookup_elem(&files, &key);
 	if (!managed)
 		return 0;
 	record_begin(e, KT_RECORD_GONE);
@@ -403,7 +405,7 @@ __noinline int file_leaves(struct event *e, u64 dentry)
 	describe_carrier(e, &e->record.target);
 	if (comes_again(e))
 		return 0;
-	set_leave(e, &managed->managed, &files, &e->key);
+	set_leave(e, &managed->managed, &files, &key);
 	record_emit(e);
 	return 0;
 }
