@@ -8,6 +8,7 @@
 #include "sink.h"
 
 #define HOLE_WAIT_NS 200000000ULL
+#define FLUSH_NS     100000000ULL
 #define QUEUE_MAX    100000
 
 struct queued_line {
@@ -135,9 +136,11 @@ static int by_seq(const void *x, const void *y)
 	return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-/* Writes from the head of the queue up to the first hole that may still fill. */
-static size_t write_ready(struct output *output, bool all, uint64_t now)
+/* Writes from the head of the queue up to the first hole that may still fill, as long as there is
+ * time. */
+static size_t write_ready(struct output *output, bool all, uint64_t began)
 {
+	uint64_t now = record_now();
 	size_t i, count = output->count; /* lines may be queued meanwhile, at the end */
 
 	for (i = 0; i < count; i++) {
@@ -145,6 +148,8 @@ static size_t write_ready(struct output *output, bool all, uint64_t now)
 		uint64_t seq = head->seq;
 		char *line = head->line;
 
+		if (!all && record_now() - began >= FLUSH_NS)
+			break;
 		if (seq > output->expected) {
 			if (!all && now - head->since_ns < HOLE_WAIT_NS)
 				break;
@@ -170,22 +175,27 @@ static int state(const struct output *output)
 int output_flush(struct output *output, bool all)
 {
 	size_t before = output->count, written;
+	uint64_t began = record_now();
 
 	do {
 		qsort(output->queue, output->count, sizeof(*output->queue), by_seq);
 		before = output->count;
-		written = write_ready(output, all, record_now());
+		written = write_ready(output, all, began);
 		memmove(output->queue, output->queue + written,
 			(output->count - written) * sizeof(*output->queue));
 		output->count -= written;
 		/* Lines that were queued on the way may be next. */
-	} while (output->count && before - written < output->count);
+	} while (output->count && before - written < output->count &&
+		 (all || record_now() - began < FLUSH_NS));
 	return state(output);
 }
 
 int output_timeout_ms(const struct output *output)
 {
-	return output->count ? (int)(HOLE_WAIT_NS / 1000000) : -1;
+	if (!output->count)
+		return -1;
+	/* The queue is in order but for lines that came since: these are looked at in time. */
+	return output->queue[0].seq <= output->expected ? 0 : (int)(HOLE_WAIT_NS / 1000000);
 }
 
 uint64_t output_file_lost(const struct output *output)

@@ -18,7 +18,7 @@ struct output_options {
 	int abort_fd; /* readable: give up on a reader that does not read; -1 */
 	uint64_t (*next_seq)(void *ctx);
 	void *next_seq_ctx;
-	void (*idle)(void *ctx); /* every 10 ms while a reader is slow; may be NULL. May */
+	void (*idle)(void *ctx); /* every 10 ms while lines are written; may be NULL. May */
 	void *idle_ctx; /* call output_take(), output_queue(), output_lost() */
 };
 
@@ -39,10 +39,10 @@ int output_queue(struct output *output, uint64_t seq, char *line);
 int output_lost(struct output *output, const char *reason, uint64_t count);
 
 /*
- * After a drain: writes what is in order. What comes behind a hole is held back
- * for 200 ms; a hole that stays becomes a "lost" record. all: hold nothing back.
- * 0; -EPIPE when stdout is closed; -ENOSPC (or why the file fails) when nothing
- * is left to write to.
+ * After a drain: writes what is in order, for 100 ms at most; the rest the next time. What comes
+ * behind a hole is held back for 200 ms; a hole that stays becomes a "lost" record. all: hold
+ * nothing back, and write everything. 0; -EPIPE when stdout is closed; -ENOSPC (or why the file
+ * fails) when nothing is left to write to.
  */
 int output_flush(struct output *output, bool all);
 

@@ -6,12 +6,22 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sink.h"
 
 #define IDLE_MS 10
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
 
 void sink_init_stdout(struct sink *sink, int abort_fd)
 {
@@ -19,6 +29,27 @@ void sink_init_stdout(struct sink *sink, int abort_fd)
 
 	*sink = (struct sink){ .fd = STDOUT_FILENO, .name = "stdout", .abort_fd = abort_fd };
 	sink->is_file = !fstat(sink->fd, &st) && S_ISREG(st.st_mode);
+}
+
+/* Two that append to one file would cut each other's lines. 0 or -errno. */
+static int claim(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? -EWOULDBLOCK : 0;
+}
+
+/* After a run that was killed in the middle of a line the next one begins a line of its own. */
+static void end_cut_line(int fd, const char *path)
+{
+	int reader = open(path, O_RDONLY | O_CLOEXEC);
+	off_t size = lseek(fd, 0, SEEK_END);
+	char last;
+
+	if (reader < 0)
+		return;
+	/* What a full disk does not take the first record tells of. */
+	if (size > 0 && pread(reader, &last, 1, size - 1) == 1 && last != '\n')
+		(void)!write(fd, "\n", 1);
+	close(reader);
 }
 
 int sink_open_file(struct sink *sink, const char *path, int abort_fd, char *err, size_t err_len)
@@ -33,6 +64,16 @@ int sink_open_file(struct sink *sink, const char *path, int abort_fd, char *err,
 	}
 	*sink = (struct sink){ .fd = fd, .name = path, .abort_fd = abort_fd };
 	sink->is_file = !fstat(fd, &st) && S_ISREG(st.st_mode);
+	if (!sink->is_file)
+		return 0;
+	if (claim(fd)) {
+		snprintf(err, err_len, "another kvmtaint writes to %s: give each a file of its own",
+			 path);
+		close(fd);
+		sink->fd = -1;
+		return -EWOULDBLOCK;
+	}
+	end_cut_line(fd, path);
 	return 0;
 }
 
@@ -41,6 +82,17 @@ void sink_deinit(struct sink *sink)
 	if (sink->fd >= 0 && sink->fd != STDOUT_FILENO)
 		close(sink->fd);
 	sink->fd = -1;
+}
+
+/* Also where the reader is slow and steady, so that no wait is long. */
+static void serve_others(struct sink *sink)
+{
+	uint64_t now = now_ms();
+
+	if (!sink->idle || now - sink->served_ms < IDLE_MS)
+		return;
+	sink->served_ms = now;
+	sink->idle(sink->idle_ctx);
 }
 
 /* Waits until PIPE_BUF bytes can be written without blocking. 0 or -errno. */
@@ -56,11 +108,9 @@ static int wait_writable(struct sink *sink)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n <= 0) {
-			if (!n)
-				sink->idle(sink->idle_ctx);
+		serve_others(sink);
+		if (n <= 0)
 			continue;
-		}
 		/* An error is for write() to name. */
 		if (fds[0].revents)
 			return 0;

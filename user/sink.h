@@ -11,8 +11,9 @@ struct sink {
 	int fd; /* -1: not in use */
 	const char *name; /* for the operator; the caller's */
 	int abort_fd; /* readable: wait for a slow reader no longer; -1: none */
-	void (*idle)(void *ctx); /* called every 10 ms while the reader is slow; NULL: not */
+	void (*idle)(void *ctx); /* called every 10 ms while lines are written; NULL: not */
 	void *idle_ctx;
+	uint64_t served_ms; /* when it was */
 	bool is_file; /* regular: a cut line can be taken back */
 	int error; /* errno of the last write; 0: it works */
 	uint64_t missed; /* lines since error was set */
@@ -22,7 +23,11 @@ struct sink {
 
 void sink_init_stdout(struct sink *sink, int abort_fd);
 
-/* Opens for appending, makes it (mode 0600) if it is new. 0; -errno and a line in err. */
+/*
+ * Opens for appending, makes it (mode 0600) if it is new. A regular file is locked
+ * (flock(2)) until sink_deinit(). 0; -errno and a line in err: -EWOULDBLOCK when
+ * another process has it locked.
+ */
 int sink_open_file(struct sink *sink, const char *path, int abort_fd, char *err, size_t err_len);
 void sink_deinit(struct sink *sink);
 

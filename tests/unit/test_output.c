@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <json-c/json.h>
 #include <cmocka.h>
@@ -257,6 +258,99 @@ static void reader_that_does_not_read_can_be_left(void **state)
 	close_bench(&b);
 }
 
+static void count_call(void *ctx)
+{
+	++*(int *)ctx;
+}
+
+/* A page of the pipe every few milliseconds: never so slow that poll(2) says so. */
+static pid_t steady_reader(const int ends[2])
+{
+	char page[4096];
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	close(ends[1]);
+	while (read(ends[0], page, sizeof(page)) > 0)
+		usleep(3000);
+	_exit(0);
+}
+
+static void others_are_served_while_a_reader_is_slow_and_steady(void **state)
+{
+	struct output_options opt = {
+		.use_stdout = true, .abort_fd = -1, .next_seq = count_up, .idle = count_call
+	};
+	struct bench b;
+	int ends[2], console = dup(STDOUT_FILENO), calls = 0, rc, left;
+	char err[64];
+	pid_t reader;
+
+	open_bench(&b, NULL);
+	output_free(b.out);
+	assert_int_equal(pipe(ends), 0);
+	reader = steady_reader(ends);
+	opt.record = &b.ctx;
+	opt.next_seq_ctx = &b.seq;
+	opt.idle_ctx = &calls;
+	fflush(stdout);
+	dup2(ends[1], STDOUT_FILENO);
+	rc = output_open(&opt, &b.out, err, sizeof(err));
+	for (int i = 1; !rc && i < 4000; i++)
+		take(&b, i);
+	rc = rc ?: output_flush(b.out, false);
+	/* The rest is for the next time, which is at once. */
+	left = output_timeout_ms(b.out);
+	dup2(console, STDOUT_FILENO);
+	close(console);
+	close(ends[0]);
+	close(ends[1]);
+	kill(reader, SIGKILL);
+	waitpid(reader, NULL, 0);
+	assert_int_equal(rc, 0);
+	assert_int_equal(left, 0);
+	assert_in_range(calls, 3, 11);
+	close_bench(&b);
+}
+
+static void a_file_is_written_by_one_alone(void **state)
+{
+	struct output_options opt = { .abort_fd = -1 };
+	struct output *second = NULL;
+	struct bench b;
+	char err[256] = "";
+
+	open_bench(&b, NULL);
+	opt.path = b.path;
+	assert_int_equal(output_open(&opt, &second, err, sizeof(err)), -EWOULDBLOCK);
+	assert_non_null(strstr(err, b.path));
+	assert_null(second);
+	close_bench(&b);
+}
+
+/* A run that was killed while it wrote; the next one. */
+static void a_cut_line_is_not_continued(void **state)
+{
+	char path[] = "/tmp/kvmtaint-cut-XXXXXX", line[64];
+	int fd = mkstemp(path);
+	struct bench b;
+	FILE *f;
+
+	assert_int_equal(write(fd, "{\"seq\":7", 8), 8);
+	close(fd);
+	open_bench(&b, path);
+	take(&b, 1);
+	assert_int_equal(output_flush(b.out, false), 0);
+	f = fopen(path, "r");
+	assert_non_null(fgets(line, sizeof(line), f));
+	assert_string_equal(line, "{\"seq\":7\n");
+	assert_non_null(fgets(line, sizeof(line), f));
+	assert_memory_equal(line, "{\"seq\":1,", 9);
+	fclose(f);
+	close_bench(&b);
+}
+
 static void unwritable_path(void **state)
 {
 	struct output_options opt = { .path = "/nonexistent/x", .abort_fd = -1 };
@@ -279,6 +373,9 @@ int main(void)
 		cmocka_unit_test(dev_full),
 		cmocka_unit_test(closed_reader),
 		cmocka_unit_test(reader_that_does_not_read_can_be_left),
+		cmocka_unit_test(others_are_served_while_a_reader_is_slow_and_steady),
+		cmocka_unit_test(a_file_is_written_by_one_alone),
+		cmocka_unit_test(a_cut_line_is_not_continued),
 		cmocka_unit_test(unwritable_path),
 	};
 
