@@ -361,7 +361,9 @@ static int load_shared(struct kvmtaint *skel, struct wires *wires)
 			"kvmtaint: what this VM sends to other traced VMs is not followed: %s\n",
 			alone == -EBUSY	   ? "64 are traced already"
 			: alone == -EEXIST ? "they are traced by another version"
-					   : strerror(-alone));
+			: alone == -EWOULDBLOCK
+				? "another kvmtaint that starts or ends does not go on"
+				: strerror(-alone));
 	if (ret || ended || alone)
 		return ret ? ret : ended;
 	skel->bss->wire_slot = wires->slot;

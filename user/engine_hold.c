@@ -19,7 +19,7 @@
 #define STAND_WAIT_US  50
 #define PF_IO_WORKER   0x00000010 /* include/linux/sched.h */
 #define PF_USER_WORKER 0x00004000 /* since 6.4 (commit 54e6842d0775) */
-#define STAND_WAITS    100000 /* 5 s: threads in the kernel's uninterruptible sleep come late */
+#define STAND_WAIT_NS  5000000000ULL /* threads in the kernel's uninterruptible sleep come late */
 
 /* An array map is laid out as one array, its elements rounded up to 8 bytes. */
 _Static_assert(sizeof(struct kt_held) % 8 == 0, "struct kt_held is not the map's stride");
@@ -229,13 +229,13 @@ static bool all_stand(pid_t pid)
 
 uint64_t engine_wait_standstill(struct engine *engine)
 {
-	uint64_t began;
+	uint64_t first = engine_now_ns(), began;
 
-	for (int i = 0; i < STAND_WAITS; i++) {
+	do {
 		began = engine_now_ns();
 		if (all_stand(engine->pid))
 			return began;
 		usleep(STAND_WAIT_US);
-	}
+	} while (engine_now_ns() - first < STAND_WAIT_NS);
 	return 0;
 }

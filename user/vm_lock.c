@@ -14,6 +14,7 @@
 /* A killed kvmtaint's guard (user/guard.c) may hold the file a moment longer. */
 #define TRIES		20
 #define TRY_PAUSE_US	25000
+#define LOCK_TRY_MS	10
 
 #define fail(code, ...) (snprintf(err, err_len, __VA_ARGS__), -(code))
 
@@ -86,20 +87,23 @@ int vm_lock_take(pid_t pid, char *err, size_t err_len)
 	return fd;
 }
 
-int host_lock_take(void)
+int host_lock_take(unsigned int wait_ms)
 {
-	int fd;
+	int fd, error;
 
 	if (mkdir(VM_LOCK_DIR, 0700) && errno != EEXIST)
 		return -errno;
 	fd = open(VM_LOCK_DIR "/host.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	while (flock(fd, LOCK_EX)) {
-		if (errno == EINTR)
-			continue;
-		close(fd);
-		return -errno;
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		error = errno;
+		if ((error != EWOULDBLOCK && error != EINTR) || wait_ms < LOCK_TRY_MS) {
+			close(fd);
+			return -error;
+		}
+		usleep(LOCK_TRY_MS * 1000);
+		wait_ms -= LOCK_TRY_MS;
 	}
 	return fd;
 }

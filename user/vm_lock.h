@@ -17,9 +17,10 @@ int vm_lock_take(pid_t pid, char *err, size_t err_len);
 void vm_lock_release(pid_t pid, int fd);
 
 /*
- * Waits for the lock of what all kvmtaint of this host share. A file descriptor that
- * holds it until it is closed, or -errno.
+ * Waits for the lock of what all kvmtaint of this host share, up to wait_ms: one that was
+ * stopped (SIGSTOP) may have it. A file descriptor that holds it until it is closed, or
+ * -errno: -EWOULDBLOCK when that time was not enough.
  */
-int host_lock_take(void);
+int host_lock_take(unsigned int wait_ms);
 
 #endif

@@ -19,7 +19,8 @@
 #include "wires.h"
 
 /* With more than half of the room in use, what nobody sent on for so long goes. */
-#define OLD_NS (600 * 1000000000ULL)
+#define LOCK_WAIT_MS 2000
+#define OLD_NS	     (600 * 1000000000ULL)
 
 static const char *const shared_maps[] = { "wires", "wire_vms", "wire_state" };
 #define SHARED_MAPS (sizeof(shared_maps) / sizeof(shared_maps[0]))
@@ -207,7 +208,7 @@ int wires_load_begin(struct wires *wires, struct bpf_object *obj)
 	int rc;
 
 	wires->pinned = false;
-	wires->lock = host_lock_take();
+	wires->lock = host_lock_take(LOCK_WAIT_MS);
 	if (wires->lock < 0)
 		return wires->lock;
 	rc = pin_shared(wires, obj);
@@ -344,7 +345,7 @@ void wires_tick(struct wires *wires)
 	if (!wires->state)
 		return;
 	if (dead_slot(wires, &run) != KT_WIRE_VMS) {
-		lock = host_lock_take();
+		lock = host_lock_take(0);
 		if (lock < 0)
 			return;
 		clear_dead(wires);
@@ -362,7 +363,7 @@ void wires_leave(struct wires *wires)
 
 	if (!wires->state)
 		return;
-	lock = host_lock_take();
+	lock = host_lock_take(LOCK_WAIT_MS);
 	clear_slot(wires, wires->slot, wires->run);
 	if (lock >= 0 && !wires->state->taken) {
 		for (size_t i = 0; i < SHARED_MAPS; i++) {
