@@ -123,13 +123,22 @@ int policy_add(struct policy *policy, const char *rule, char *err, size_t err_le
 	return rc;
 }
 
+/* Where the first one is that is in no file's name: a pattern with it matches nothing. -1: none. */
+static ssize_t control_character(const char *line, ssize_t len)
+{
+	for (ssize_t at = 0; at < len; at++)
+		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
+			return at;
+	return -1;
+}
+
 int policy_add_file(struct policy *policy, const char *path, char *err, size_t err_len)
 {
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
 	_cleanup_free_ char *line = NULL;
 	char why[400];
 	size_t room = 0, number = 0;
-	ssize_t len;
+	ssize_t len, at;
 	int rc = 0;
 
 	if (!f)
@@ -141,13 +150,16 @@ int policy_add_file(struct policy *policy, const char *path, char *err, size_t e
 			line[--len] = '\0';
 		if (!len || line[0] == '#')
 			continue;
-		if (strlen(line) != (size_t)len)
-			rc = fail(EINVAL, "%s:%zu: a NUL byte", path, number);
+		at = control_character(line, len);
+		if (at >= 0)
+			rc = fail(EINVAL, "%s:%zu: a control character, byte 0x%02x%s", path,
+				  number, line[at],
+				  line[at] == '\r' ? ": end lines as Linux does" : "");
 		else if (policy_is_sink(line))
 			rc = policy_add_sink(policy, line, why, sizeof(why));
 		else
 			rc = policy_add(policy, line, why, sizeof(why));
-		if (rc && strlen(line) == (size_t)len)
+		if (rc && at < 0)
 			snprintf(err, err_len, "%s:%zu: %s", path, number, why);
 	}
 	if (!rc && ferror(f))

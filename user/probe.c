@@ -76,7 +76,8 @@ enum exit_status command_probe(const struct options *options)
 	if (rc)
 		status = status_of_profile(rc);
 	if (options->json) {
-		rc = print_json(&target);
+		if (print_json(&target))
+			status = status_fail(STATUS_INTERNAL, "out of memory");
 	} else {
 		if (target.vm)
 			print_vm(target.vm);

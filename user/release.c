@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* `kvmtaint release`: takes out what a killed run left in the guest's text. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "commands.h"
@@ -39,7 +40,8 @@ enum exit_status command_release(const struct options *options)
 	if (!status) {
 		lock = vm_lock_take(options->pid, err, sizeof(err));
 		if (lock < 0)
-			status = status_fail(STATUS_LOCKED, "%s", err);
+			status = status_fail(lock == -EEXIST ? STATUS_LOCKED : STATUS_PERMISSION,
+					     "%s", err);
 		else
 			status = remove_traps(options, &target);
 		vm_lock_release(options->pid, lock);

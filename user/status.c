@@ -72,8 +72,9 @@ enum exit_status status_of_profile(int error)
 enum exit_status status_of_standstill(int error)
 {
 	static const struct meaning table[] = {
-		{ ESRCH, STATUS_NO_PROCESS }, { EPERM, STATUS_PERMISSION }, { EBUSY, STATUS_HELD },
-		{ ETIMEDOUT, STATUS_HELD },   { EFAULT, STATUS_PROFILE },
+		{ ESRCH, STATUS_NO_PROCESS }, { EPERM, STATUS_PERMISSION },
+		{ EBUSY, STATUS_HELD },	      { ETIMEDOUT, STATUS_HELD },
+		{ EFAULT, STATUS_PROFILE },   { EADDRINUSE, STATUS_HOOK_IN_USE },
 	};
 
 	return LOOK_UP(table, error);

@@ -80,10 +80,7 @@ static void plant(struct trace *t, uint64_t *held_ns, struct trace_failure *fail
 	trap_set_init(&t->traps, t->options->pid, t->target.mem, t->target.profile);
 	rc = trap_plant(&t->traps, held_ns, err, sizeof(err));
 	if (rc) {
-		trace_fail(failure,
-			   rc == -EBUSY && strstr(err, "NOP") ? STATUS_HOOK_IN_USE
-							      : status_of_standstill(rc),
-			   "%s", err);
+		trace_fail(failure, status_of_standstill(rc), "%s", err);
 		return;
 	}
 	if (t->options->verbose)

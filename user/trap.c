@@ -79,7 +79,7 @@ static int judge_sites(struct trap_work *work)
 				    site->name, (unsigned long long)site->gpa.v, strerror(-rc));
 		if (!memcmp(found, work->to, TRAP_LEN))
 			continue;
-		return fail(work, EBUSY,
+		return fail(work, EADDRINUSE,
 			    "%s in the guest starts with %02x %02x %02x %02x %02x, not"
 			    " with ftrace's NOP: the guest's own ftrace, kprobe or livepatch uses"
 			    " it; end that first. Nothing was planted",

@@ -422,6 +422,10 @@ static void policy_file(void **state)
 	assert_non_null(strstr(err, ":5: "));
 	assert_int_equal(ftruncate(fd, sizeof(text) - 1 - 4), 0);
 	assert_int_equal(policy_add_file(policy, path, err, sizeof(err)), 0);
+	/* Of another system: a pattern that ends in it would match nothing. */
+	assert_int_equal(pwrite(fd, "hr=/srv/hr\r\n", 12, 11), 12);
+	assert_int_equal(policy_add_file(policy, path, err, sizeof(err)), -EINVAL);
+	assert_non_null(strstr(err, ":3: a control character, byte 0x0d"));
 	unlink(path);
 	close(fd);
 	assert_int_equal(policy_add_file(policy, path, err, sizeof(err)), -ENOENT);

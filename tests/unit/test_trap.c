@@ -232,7 +232,7 @@ static void foreign_bytes_refuse_the_whole_plant(void **state)
 	char err[256] = "";
 
 	guest_mem_write(f.mem, GPA(SITE_GPA(SITES - 1)), "\xe8\x01\x02\x03\x04", 5);
-	assert_int_equal(trap_plant(&f.set, NULL, err, sizeof(err)), -EBUSY);
+	assert_int_equal(trap_plant(&f.set, NULL, err, sizeof(err)), -EADDRINUSE);
 	assert_non_null(strstr(err, "site_19"));
 	assert_non_null(strstr(err, "e8 01 02 03 04"));
 	assert_int_equal(sites_with(&f, TRAP_NOP), SITES - 1);
