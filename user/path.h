@@ -8,25 +8,42 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A file of records, of which only the places are kept. */
-struct path_file {
-	FILE *file;
+/* The last run of kvmtaint on one VM, of which only the places of its records are kept. */
+struct path_run {
 	struct path_place {
 		uint64_t seq;
 		off_t at;
-	} * places; /* of the last run, by seq */
-	size_t count;
-	unsigned int runs; /* of kvmtaint, that appended to the file */
+		bool taken; /* by the walk that goes on */
+	} * places; /* by seq, once the file is read */
+	size_t count, room;
+	uint64_t highest; /* seq */
+	char latest[32]; /* time */
+};
+
+/* A file of records. Several kvmtaints may have appended to it, in turn or at once. */
+struct path_file {
+	FILE *file;
+	struct path_run *vms; /* one for each VM */
+	size_t vm_count;
+	struct json_object *by_vm; /* index in vms by the VM's pid and name */
+	size_t last; /* index of the run that began last */
+	unsigned int runs; /* of all VMs */
+	unsigned int passed_over; /* lines that are no record, or more than records */
 };
 
 /*
- * Opens a regular file of JSON lines. 0, or -errno with one clear line in err. A
- * last line without its newline is still being written and passed over.
+ * Opens a regular file of JSON lines. 0, or -errno with one clear line in err. Lines that
+ * are no records are counted and passed over, but a record that follows a cut one on its
+ * line is taken; -EBADMSG: no line is a record. A last line without its newline is still
+ * being written, and is not counted.
  */
 int path_open(struct path_file *file, const char *name, char *err, size_t err_len);
 void path_close(struct path_file *file);
 
-/* The record with this number of the last run; NULL: there is none. Free with json_object_put(). */
+/*
+ * The record with this number of the run that began last; NULL: there is none. Free with
+ * json_object_put().
+ */
 struct json_object *path_record(struct path_file *file, uint64_t seq);
 
 /* The files that other VMs' records are in, for what came from there. */
@@ -36,12 +53,35 @@ struct path_others {
 };
 
 /*
- * How one label came to a record (spread, leak or gone): an array of records, the
- * policy's first, record seq last. Where it came from another VM the way goes on in the file
- * of others that has that VM's records. NULL: out of memory. *whole: whether it begins with
- * the policy; else a record on the way is missing or does not fit (lost, or no kvmtaint's).
+ * Where a label stands for several of another VM, which of them a walk follows. All zero:
+ * the first each time.
  */
-struct json_object *path_follow(struct path_file *file, const struct path_others *others,
-				uint64_t seq, const char *label, bool *whole);
+struct path_choices {
+	struct {
+		unsigned int taken, of;
+	} at[64];
+	size_t count;
+};
+
+/* How one label came to a record. */
+struct path_way {
+	const char *label; /* the caller's */
+	const char *first_label; /* its name in the first record: the caller's or of records */
+	struct json_object *records; /* an array: the policy's first, the one asked for last */
+	bool whole; /* it begins with the policy */
+	bool vm_given; /* it does not, and ends at a VM that one of the files has a run of */
+};
+
+/*
+ * How one label came to record seq (spread, leak or gone) of file's last run. Where it came
+ * from another VM the way goes on in that VM's last run, in whichever of the files it is.
+ * A way that is not whole lacks a record, or has one that does not fit (lost, or no
+ * kvmtaint's). 0, or -ENOMEM. Free with json_object_put(way->records).
+ */
+int path_follow(struct path_file *file, const struct path_others *others, uint64_t seq,
+		const char *label, struct path_choices *choices, struct path_way *way);
+
+/* After a walk: the choices for another one; false: all were walked. */
+bool path_next_choices(struct path_choices *choices);
 
 #endif
