@@ -136,6 +136,24 @@ __noinline int early_drop(u64 sk)
 	return 0;
 }
 
+/*
+ * Whether the socket at hand has what came with the SYN of sk, which does not know of its
+ * other end yet: it may have been accepted, and is read, on another vCPU. snd_nxt is told
+ * of that SYN only after it was sent (tcp_connect()).
+ */
+static __always_inline bool is_syn_of(struct event *e, u64 sk)
+{
+	u32 from, to;
+
+	if (g8(e, sk + guest.skc_state) != TCP_SYN_SENT)
+		return false;
+	from = g32(e, sk + guest.tcp_snd_una);
+	to = g32(e, sk + guest.tcp_write_seq);
+	return sequence_within(e->rcv_nxt, from, to, 0) &&
+	       (g16(e, sk + guest.skc_num) == e->to.port ||
+		__builtin_bswap16(g16(e, sk + guest.skc_dport)) == e->from.port);
+}
+
 static long early_step(void *map, struct kt_object_key *key, struct kt_early *waits,
 		       struct event **at_hand)
 {
@@ -143,7 +161,8 @@ static long early_step(void *map, struct kt_object_key *key, struct kt_early *wa
 	u64 ino;
 	u16 port;
 
-	if (!tcp_score(e, key->gva))
+	/* In this order: the numbers are there before the state says so. */
+	if (!is_syn_of(e, key->gva) && !tcp_score(e, key->gva))
 		return 0;
 	/*
 	 * No end of a socket is seen by system calls: another may be where it was. One that

@@ -419,6 +419,30 @@ static void who_has_no_receiver_is_looked_at_ever_more_rarely(void **state)
 	joins(p);
 }
 
+/* A fast open: what came with the SYN is read before its sender has seen the answer. */
+static void what_comes_with_a_syn_is_found(void **state)
+{
+	struct play *p = play(state);
+	const struct kt_guest *g = &p->w.profile->guest;
+	uint64_t client = sock_of(p, "tcp4_client"), server = sock_of(p, "tcp4_server");
+	uint32_t first = peek(&p->w, server + g->tcp_rcv_nxt, 4) + 4 * SLACK;
+
+	sender_knows(p);
+	poke(p, client + g->skc_state, 2, 1); /* TCP_SYN_SENT */
+	leaks(p);
+	poke(p, client + g->tcp_snd_una, first, 4);
+	poke(p, client + g->tcp_snd_nxt, first, 4);
+	poke(p, client + g->tcp_write_seq, first + 1 + 100, 4);
+	poke(p, client + g->tcp_rcv_nxt, 0, 4);
+	/* Somebody else's data: there is no SYN that has so much. */
+	poke(p, server + g->tcp_rcv_nxt, first + 1 + 200, 4);
+	hook(p, KT_HOOK_socket_recvmsg, RECEIVER, socket_of(p, "tcp4_server"), 0);
+	assert_int_equal(process(p, RECEIVER), 0);
+	poke(p, server + g->tcp_rcv_nxt, first + 1 + 100, 4);
+	hook(p, KT_HOOK_socket_recvmsg, RECEIVER, socket_of(p, "tcp4_server"), 0);
+	assert_int_equal(process(p, RECEIVER), 1);
+}
+
 static void pin(int cpu)
 {
 	cpu_set_t set;
@@ -619,6 +643,7 @@ int main(void)
 		TEST(udp_that_is_not_found_in_ipv6_is_a_leak),
 		/* It waits, for what no kernel does otherwise: on one image. */
 		TEST(who_has_no_receiver_is_looked_at_ever_more_rarely),
+		TEST(what_comes_with_a_syn_is_found),
 	};
 	const size_t count = sizeof(tests) / sizeof(tests[0]);
 	int failed = 0;
