@@ -18,9 +18,11 @@
 #include "vm_lock.h"
 #include "wires.h"
 
+#define LOAD_WAIT_MS  60000 /* for another one that loads its programs */
+#define LEAVE_WAIT_MS 5000
+
 /* With more than half of the room in use, what nobody sent on for so long goes. */
-#define LOCK_WAIT_MS 2000
-#define OLD_NS	     (600 * 1000000000ULL)
+#define OLD_NS (600 * 1000000000ULL)
 
 static const char *const shared_maps[] = { "wires", "wire_vms", "wire_state" };
 #define SHARED_MAPS (sizeof(shared_maps) / sizeof(shared_maps[0]))
@@ -208,7 +210,7 @@ int wires_load_begin(struct wires *wires, struct bpf_object *obj)
 	int rc;
 
 	wires->pinned = false;
-	wires->lock = host_lock_take(LOCK_WAIT_MS);
+	wires->lock = host_lock_take(LOAD_WAIT_MS);
 	if (wires->lock < 0)
 		return wires->lock;
 	rc = pin_shared(wires, obj);
@@ -363,7 +365,7 @@ void wires_leave(struct wires *wires)
 
 	if (!wires->state)
 		return;
-	lock = host_lock_take(LOCK_WAIT_MS);
+	lock = host_lock_take(LEAVE_WAIT_MS);
 	clear_slot(wires, wires->slot, wires->run);
 	if (lock >= 0 && !wires->state->taken) {
 		for (size_t i = 0; i < SHARED_MAPS; i++) {
