@@ -8,20 +8,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "record.h"
 #include "sink.h"
 
 #define IDLE_MS 10
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
 
 void sink_init_stdout(struct sink *sink, int abort_fd)
 {
@@ -87,11 +79,11 @@ void sink_deinit(struct sink *sink)
 /* Also where the reader is slow and steady, so that no wait is long. */
 static void serve_others(struct sink *sink)
 {
-	uint64_t now = now_ms();
+	uint64_t now = record_now();
 
-	if (!sink->idle || now - sink->served_ms < IDLE_MS)
+	if (!sink->idle || now - sink->served_ns < IDLE_MS * 1000000ULL)
 		return;
-	sink->served_ms = now;
+	sink->served_ns = now;
 	sink->idle(sink->idle_ctx);
 }
 

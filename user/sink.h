@@ -13,7 +13,7 @@ struct sink {
 	int abort_fd; /* readable: wait for a slow reader no longer; -1: none */
 	void (*idle)(void *ctx); /* called every 10 ms while lines are written; NULL: not */
 	void *idle_ctx;
-	uint64_t served_ms; /* when it was */
+	uint64_t served_ns; /* when it was; CLOCK_MONOTONIC */
 	bool is_file; /* regular: a cut line can be taken back */
 	int error; /* errno of the last write; 0: it works */
 	uint64_t missed; /* lines since error was set */
